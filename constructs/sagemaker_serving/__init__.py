@@ -1,0 +1,1 @@
+"""Reusable constructs for serving models on Amazon SageMaker."""

@@ -1,0 +1,145 @@
+"""What the emulated SageMaker knows: plain records, kept per account and Region.
+
+Read and written only on the engine's thread (engine.py), so that no record needs a lock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from sandbox.fleet import Fleet
+
+Params = dict[str, Any]
+
+
+class Scope(NamedTuple):
+    """Where a resource lives."""
+
+    account: str
+    region: str
+
+    def arn(self, resource: str, service: str = "sagemaker") -> str:
+        """ARN of a resource such as ``endpoint/name``; SageMaker's ARNs carry names in lower case."""
+        return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+
+
+@dataclass
+class Record:
+    """A model, an endpoint configuration, a model package group or a pipeline.
+
+    Args:
+        name: Its name as given.
+        arn: Its ARN.
+        request: The validated request that created it (updates are merged in).
+        created_at: Creation time, UTC.
+        modified_at: Last modification time, UTC.
+    """
+
+    name: str
+    arn: str
+    request: Params
+    created_at: datetime
+    modified_at: datetime
+
+
+@dataclass
+class Variant:
+    """A production variant of an endpoint as it serves now.
+
+    Args:
+        name: VariantName.
+        weight: Current share relative to the other variants.
+        desired_weight: Weight after the running update.
+        desired_instance_count: Instances wanted; `fleet` holds those that serve.
+        fleet: The instances.
+        production_variant: The ProductionVariant of the configuration that it came from.
+    """
+
+    name: str
+    weight: float
+    desired_weight: float
+    desired_instance_count: int
+    fleet: Fleet
+    production_variant: Params
+
+
+@dataclass
+class Pending:
+    """What DescribeEndpoint shows as PendingDeploymentSummary while an update runs.
+
+    Args:
+        config_name: The configuration being deployed.
+        started_at: When the update started, UTC.
+        stage_status: ``VariantStatus`` of the moment by variant name, with its message.
+        variants: The green variants, by name.
+        green_share: Share of traffic that green receives, 0 to 1.
+    """
+
+    config_name: str
+    started_at: datetime
+    stage_status: dict[str, tuple[str, str]] = field(default_factory=dict)
+    variants: dict[str, Variant] = field(default_factory=dict)
+    green_share: float = 0.0
+
+
+@dataclass
+class Endpoint:
+    """An endpoint and what serves behind it.
+
+    Args:
+        name: EndpointName as given (matched without regard to case for uniqueness).
+        arn: EndpointArn.
+        scope: Account and Region.
+        config_name: The configuration that serves.
+        created_at: Creation time, UTC.
+        modified_at: Last modification time, UTC.
+        status: One of the API's EndpointStatus values.
+        failure_reason: Why it is Failed, or why the last update was rolled back.
+        variants: What serves, by variant name.
+        pending: The running update, if any.
+        deployment_config: The last DeploymentConfig given, or None.
+        data_capture: The DataCaptureConfig of the serving configuration, or None.
+    """
+
+    name: str
+    arn: str
+    scope: Scope
+    config_name: str
+    created_at: datetime
+    modified_at: datetime
+    status: str = "Creating"
+    failure_reason: str | None = None
+    variants: dict[str, Variant] = field(default_factory=dict)
+    pending: Pending | None = None
+    deployment_config: Params | None = None
+    data_capture: Params | None = None
+
+
+@dataclass
+class Store:
+    """All records of one account and Region; names of endpoints are keyed in lower case."""
+
+    models: dict[str, Record] = field(default_factory=dict)
+    endpoint_configs: dict[str, Record] = field(default_factory=dict)
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    model_package_groups: dict[str, Record] = field(default_factory=dict)
+    pipelines: dict[str, Record] = field(default_factory=dict)
+    tags: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+class Stores:
+    """The stores of all accounts and Regions that were ever asked for."""
+
+    def __init__(self) -> None:
+        self._stores: dict[Scope, Store] = {}
+
+    def of(self, scope: Scope) -> Store:
+        """The store of an account and Region, made on first use."""
+        return self._stores.setdefault(scope, Store())
+
+    def endpoints(self) -> list[Endpoint]:
+        """Every endpoint of every account and Region."""
+        return [endpoint for store in self._stores.values() for endpoint in store.endpoints.values()]
