@@ -1,0 +1,41 @@
+"""One sandbox and one deployment for all end-to-end tests; each test finds the committed version serving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.sandbox.laptop import Laptop, exists, free_port
+
+TIME_SCALE = "60"
+
+
+@pytest.fixture(scope="session")
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    """A started sandbox in which a minute of AWS time takes a second."""
+    laptop = Laptop(tmp_path_factory.mktemp("laptop"))
+    try:
+        laptop.sandbox("up", "--time-scale", TIME_SCALE, "--port", str(free_port()))
+        yield laptop
+    finally:
+        laptop.sandbox("down", check=False)
+
+
+@pytest.fixture
+def realtime(laptop: Laptop) -> Iterator[Laptop]:
+    """The real-time pattern, deployed as committed, whatever ran before."""
+    if not exists(laptop):
+        laptop.sandbox("deploy", "realtime")
+    yield laptop
+    if (laptop.project / "changed").exists():
+        laptop.restore()
+        laptop.sandbox("deploy", "realtime")
+        (laptop.project / "changed").unlink()
+
+
+@pytest.fixture
+def changing(realtime: Laptop) -> Laptop:
+    """The same, for a test that deploys something else: the committed version is deployed again afterwards."""
+    (realtime.project / "changed").touch()
+    return realtime
