@@ -6,6 +6,8 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import aws_cdk as cdk
+
 # How CDK encodes a value that is known only at deployment (aws-cdk-lib core/lib/private/encoding.ts).
 _MARK_IN_STRING = "${Token["
 _MARK_IN_LIST = "#{Token["
@@ -24,7 +26,7 @@ def is_token(value: object) -> bool:
         return int.from_bytes(struct.pack(">d", value)[:2], "big") == _NUMBER_PREFIX
     if isinstance(value, list):
         return len(value) == 1 and isinstance(value[0], str) and _MARK_IN_LIST in value[0]
-    return hasattr(value, "resolve") and hasattr(value, "creation_stack")
+    return hasattr(value, "__jsii_ref__") and cdk.Token.is_unresolved(value)
 
 
 @dataclass(frozen=True)
