@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from sandbox.fleet import Fleet
+    from sandbox.traffic import Routes
 
 Params = dict[str, Any]
 
@@ -102,6 +103,7 @@ class Endpoint:
         pending: The running update, if any.
         deployment_config: The last DeploymentConfig given, or None.
         data_capture: The DataCaptureConfig of the serving configuration, or None.
+        routes: Where its invocations go; None while it does not serve. Set by deployments only.
     """
 
     name: str
@@ -116,6 +118,7 @@ class Endpoint:
     pending: Pending | None = None
     deployment_config: Params | None = None
     data_capture: Params | None = None
+    routes: Routes | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass
