@@ -108,7 +108,9 @@ class Routes:
             return self._only
         if not self._targets:
             raise ServiceError("ServiceUnavailable", f"Endpoint {self._endpoint_name} has no variants.", 503)
-        return self._targets[bisect_right(self._cumulative, random() * self._cumulative[-1])]
+        point = random() * self._cumulative[-1]
+        # `hi`: the product may round up to the sum itself
+        return self._targets[bisect_right(self._cumulative, point, hi=len(self._targets) - 1)]
 
     def targets(self) -> list[Target]:
         """Every variant that can receive requests now."""
@@ -120,7 +122,8 @@ class Routes:
             names = ", ".join(sorted(self._by_name))
             raise ServiceError(
                 "ValidationError",
-                f"Target variant {name} not found for endpoint {self._endpoint_name}. Its variants are: {names}.",
+                f"Target variant {name} not found for endpoint {self._endpoint_name}. "
+                f"Its variants are: {names}.",
             )
         if len(pairs) == 1:
             return pairs[0][1]
