@@ -1,0 +1,139 @@
+"""The SageMaker emulator as a whole: one thread with its own event loop, and the doors into it.
+
+All state is touched on that loop only. The gateway's loop comes in through `handle`, CloudFormation's
+worker threads through `call`, and invocations arrive at the runtime listener, which runs on the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvloop
+
+from sandbox.autoscaling import ApplicationAutoScaling
+from sandbox.aws import LocalAws
+from sandbox.clock import Clock
+from sandbox.control_plane import ControlPlane
+from sandbox.deployments import Deployments
+from sandbox.fleet import FleetManager
+from sandbox.logs import LogPublisher
+from sandbox.metrics import MetricPublisher
+from sandbox.protocol import Response, answer
+from sandbox.runtime import RuntimeListener
+from sandbox.store import Params, Scope, Stores
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What the engine is started with.
+
+    Args:
+        gateway_port: Port of the AWS underneath, on loopback.
+        runtime_port: Port of the invocation listener, on loopback.
+        work_dir: Where model directories and logs of model servers live; removed and made anew at start.
+        clock: The time scale.
+        max_model_servers: Model-server processes over all endpoints at most.
+        max_payload_bytes: Largest request and response body of a real-time invocation.
+    """
+
+    gateway_port: int
+    runtime_port: int
+    work_dir: Path
+    clock: Clock = Clock()
+    max_model_servers: int = 24
+    max_payload_bytes: int = 25 * 1024 * 1024
+
+
+class Engine:
+    """Starts and stops the emulator's parts and passes calls to them."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self.settings = settings
+        self.stores = Stores()
+        self.aws = LocalAws(f"http://127.0.0.1:{settings.gateway_port}")
+        self.metrics = MetricPublisher(self.aws)
+        self.logs = LogPublisher(self.aws)
+        self.fleets = FleetManager(settings, self.aws, self.metrics, self.logs)
+        self.deployments = Deployments(self.stores, self.fleets, self.aws, settings.clock)
+        self.control_plane = ControlPlane(self.stores, self.deployments, self.aws)
+        self.autoscaling = ApplicationAutoScaling(self.control_plane, self.aws, settings.clock)
+        self.runtime = RuntimeListener(settings, self.stores, self.metrics, self.logs, self.aws)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread and return when the runtime listener accepts connections.
+
+        Raises:
+            OSError: The runtime port is taken.
+        """
+        ready = threading.Event()
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="sagemaker", daemon=True)
+        self._thread.start()
+        ready.wait()
+        self._submit(self._start_parts()).result()
+
+    def stop(self) -> None:
+        """Stop every part and every model server, and end the thread."""
+        if self._loop is None or self._thread is None:
+            return
+        self._submit(self._stop_parts()).result(timeout=30)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=10)
+        self._loop = None
+
+    async def handle(self, service: str, headers: dict[str, str], body: bytes, scope: Scope) -> Response:
+        """Answer a JSON 1.1 request of `sagemaker` or `application-autoscaling`, from any event loop."""
+        return await asyncio.wrap_future(self._submit(answer(self._api(service), headers, body, scope)))
+
+    def call(self, service: str, operation: str, params: Params, scope: Scope) -> Params:
+        """Call an operation from a worker thread and wait for its answer.
+
+        Raises:
+            ServiceError: As the API would answer.
+        """
+        return self._submit(self._api(service).call(operation, params, scope)).result()
+
+    def scale_on_alarm(self, policy_arn: str, alarm_name: str, state: str, scope: Scope) -> None:
+        """Tell Application Auto Scaling that an alarm calls one of its policies; returns at once.
+
+        CloudWatch calls this at every evaluation while the alarm is in the state.
+        """
+        self._submit(self.autoscaling.alarm_fired(policy_arn, alarm_name, state, scope))
+
+    def _api(self, service: str) -> ControlPlane | ApplicationAutoScaling:
+        return self.control_plane if service == "sagemaker" else self.autoscaling
+
+    def _run(self, ready: threading.Event) -> None:
+        assert self._loop is not None  # noqa: S101
+        asyncio.set_event_loop(self._loop)
+        self._loop.call_soon(ready.set)
+        self._loop.run_forever()
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> Any:
+        if self._loop is None:
+            work.close()
+            raise RuntimeError("the engine is not running")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def _start_parts(self) -> None:
+        await self.metrics.start()
+        await self.logs.start()
+        await self.fleets.start()
+        await self.runtime.start()
+
+    async def _stop_parts(self) -> None:
+        await self.runtime.stop()
+        await self.autoscaling.stop()
+        await self.deployments.stop()
+        await self.fleets.stop()
+        await self.metrics.stop()
+        await self.logs.stop()
