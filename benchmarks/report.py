@@ -72,7 +72,9 @@ def show(figures: Sequence[Figure], console: Console) -> None:
         table.add_row(
             figure.name,
             _number(figure.value, figure.unit),
-            f"{_number(figure.baseline, figure.unit)} {figure.baseline_name}" if figure.baseline is not None else "",
+            f"{_number(figure.baseline, figure.unit)} {figure.baseline_name}"
+            if figure.baseline is not None
+            else "",
             f"{figure.ratio:.2f} x" if figure.ratio is not None else "",
             _target(figure),
             {True: "[green]reached[/]", False: "[red]missed[/]", None: ""}[figure.reached],
@@ -110,4 +112,8 @@ def _target(figure: Figure) -> str:
     if figure.target is None:
         return ""
     sign = "<=" if figure.at_most else ">="
-    return f"{sign} {figure.target:g} x" if figure.target_is_ratio else f"{sign} {_number(figure.target, figure.unit)}"
+    return (
+        f"{sign} {figure.target:g} x"
+        if figure.target_is_ratio
+        else f"{sign} {_number(figure.target, figure.unit)}"
+    )

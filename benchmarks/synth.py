@@ -24,18 +24,30 @@ def measure(runs: int) -> list[Figure]:
     ours, empty = [], []
     with tempfile.TemporaryDirectory() as folder:
         environment = {"CDK_CONTEXT_JSON": json.dumps(context), "CDK_OUTDIR": f"{folder}/ours"}
-        seconds([sys.executable, "app.py"], environment=environment)  # warm-up: packs the artifact, fills jsii's cache
+        seconds(
+            [sys.executable, "app.py"], environment=environment
+        )  # warm-up: packs the artifact, fills jsii's cache
         packed = packed_archives()
         for _ in range(runs):
             ours.append(seconds([sys.executable, "app.py"], environment=environment))
-            empty.append(seconds([sys.executable, "-c", EMPTY_APP], environment={"CDK_OUTDIR": f"{folder}/empty"}))
+            empty.append(
+                seconds([sys.executable, "-c", EMPTY_APP], environment={"CDK_OUTDIR": f"{folder}/empty"})
+            )
         if packed_archives() != packed:
             raise BenchmarkFailed("synth packed the artifact again although nothing had changed")
     return [
-        paired("synth, strict validation on", ours, empty, unit="s", baseline_name="(empty app)", target=1.8, target_is_ratio=True),
+        paired(
+            "synth, strict validation on",
+            ours,
+            empty,
+            unit="s",
+            baseline_name="(empty app)",
+            target=1.8,
+            target_is_ratio=True,
+        ),
     ]
 
 
 def packed_archives() -> dict[str, int]:
-    """The packed artifacts in the cache with their modification times: equal before and after means not repacked."""
+    """Packed artifacts in the cache by modification time: equal before and after means not repacked."""
     return {str(path): path.stat().st_mtime_ns for path in Path(ROOT / ".cache").rglob("*.tar.gz")}

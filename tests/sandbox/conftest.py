@@ -36,6 +36,6 @@ def realtime(laptop: Laptop) -> Iterator[Laptop]:
 
 @pytest.fixture
 def changing(realtime: Laptop) -> Laptop:
-    """The same, for a test that deploys something else: the committed version is deployed again afterwards."""
+    """The same for a test that deploys something else: the committed version is deployed again afterwards."""
     (realtime.project / "changed").touch()
     return realtime

@@ -60,7 +60,9 @@ class Laptop:
         for name in (".venv", "node_modules", "stacks", "constructs", "sandbox", "client"):
             (self.project / name).symlink_to(ROOT / name)
 
-    def run(self, *arguments: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, check: bool = True, timeout: float = 300
+    ) -> subprocess.CompletedProcess[str]:
         """`python -m ...` in the project's folder."""
         done = subprocess.run(
             [sys.executable, "-m", *arguments],
@@ -72,7 +74,9 @@ class Laptop:
             check=False,
         )
         if check and done.returncode != 0:
-            raise AssertionError(f"{' '.join(arguments)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+            raise AssertionError(
+                f"{' '.join(arguments)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+            )
         return done
 
     def sandbox(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -114,7 +118,11 @@ class Laptop:
         """Processes of model servers that belong to this sandbox's process."""
         state = json.loads(self.sandbox("status", "--json").stdout)
         parent = psutil.Process(state["pid"])
-        return [child for child in parent.children(recursive=True) if "sandbox.model_server" in " ".join(child.cmdline())]
+        return [
+            child
+            for child in parent.children(recursive=True)
+            if "sandbox.model_server" in " ".join(child.cmdline())
+        ]
 
     @property
     def model(self) -> Path:

@@ -59,7 +59,9 @@ def test_the_answer_names_the_variant_and_errors_are_the_services_own(realtime: 
     with pytest.raises(runtime.exceptions.ModelError) as refused:
         runtime.invoke_endpoint(EndpointName=endpoint, ContentType="application/json", Body=b"{")
     with pytest.raises(ClientError) as no_variant:
-        runtime.invoke_endpoint(EndpointName=endpoint, ContentType="text/plain", Body=b"x", TargetVariant="nobody")
+        runtime.invoke_endpoint(
+            EndpointName=endpoint, ContentType="text/plain", Body=b"x", TargetVariant="nobody"
+        )
     with pytest.raises(ClientError) as no_endpoint:
         runtime.invoke_endpoint(EndpointName="nobody", ContentType="text/plain", Body=b"x")
 
@@ -87,7 +89,11 @@ def test_metrics_logs_and_captured_data_appear(realtime: Laptop) -> None:
                 {
                     "Id": "latency",
                     "MetricStat": {
-                        "Metric": {"Namespace": "AWS/SageMaker", "MetricName": "ModelLatency", "Dimensions": dimensions},
+                        "Metric": {
+                            "Namespace": "AWS/SageMaker",
+                            "MetricName": "ModelLatency",
+                            "Dimensions": dimensions,
+                        },
                         "Period": 60,
                         "Stat": "p99",
                     },
@@ -104,9 +110,11 @@ def test_metrics_logs_and_captured_data_appear(realtime: Laptop) -> None:
     captured = wait_for(
         "a captured file", lambda: s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}").get("Contents")
     )
-    record = json.loads(s3.get_object(Bucket=bucket, Key=captured[0]["Key"])["Body"].read().decode().splitlines()[0])
+    record = json.loads(
+        s3.get_object(Bucket=bucket, Key=captured[0]["Key"])["Body"].read().decode().splitlines()[0]
+    )
 
-    # THEN latency is there in microseconds, the container's stream is named after the variant, requests were kept
+    # THEN latency is in microseconds, the container's stream is named after the variant, requests were kept
     assert wait_for("latency in CloudWatch", latencies) > 50
     assert streams["logStreams"][0]["logStreamName"].startswith(f"{variant}/")
     assert "inputs" in record["captureData"]["endpointInput"]["data"]
@@ -178,7 +186,11 @@ def test_load_adds_an_instance_and_quiet_takes_it_away(realtime: Laptop) -> None
     sagemaker = realtime.boto("sagemaker")
 
     def instances() -> int:
-        return int(sagemaker.describe_endpoint(EndpointName=endpoint)["ProductionVariants"][0]["CurrentInstanceCount"])
+        return int(
+            sagemaker.describe_endpoint(EndpointName=endpoint)["ProductionVariants"][0][
+                "CurrentInstanceCount"
+            ]
+        )
 
     wait_for("one instance", lambda: instances() == 1, seconds=120)
 
