@@ -1,0 +1,134 @@
+"""What the sandbox runs for a container image: AWS's framework images, as processes on this Python.
+
+The repository's name tells the framework, the framework tells which packages must be installed here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from sandbox.failures import FleetFailed
+
+
+@dataclass(frozen=True)
+class Framework:
+    """A framework whose inference image runs handler functions.
+
+    Args:
+        name: Short name; the model server takes the image's default handlers from it.
+        packages: Distribution name by the module that must be importable.
+    """
+
+    name: str
+    packages: dict[str, str]
+
+
+_SCIKIT_LEARN = Framework("sklearn", {"sklearn": "scikit-learn"})
+_XGBOOST = Framework("xgboost", {"xgboost": "xgboost"})
+_PYTORCH = Framework("pytorch", {"torch": "torch"})
+_HUGGING_FACE = Framework("huggingface", {"torch": "torch", "transformers": "transformers"})
+
+FRAMEWORKS = {
+    "sagemaker-scikit-learn": _SCIKIT_LEARN,
+    "sagemaker-xgboost": _XGBOOST,
+    "pytorch-inference": _PYTORCH,
+    "pytorch-inference-arm64": _PYTORCH,
+    "pytorch-inference-graviton": _PYTORCH,
+    "huggingface-pytorch-inference": _HUGGING_FACE,
+    "huggingface-pytorch-inference-arm64": _HUGGING_FACE,
+    "mxnet-inference": Framework("mxnet", {"mxnet": "mxnet"}),
+}
+"""Framework by the name of its image's repository."""
+
+# they start a server of their own instead of handler functions, so that there is nothing to run here
+_OWN_SERVER = {
+    "djl-inference": "DJL Serving",
+    "djl-serving": "DJL Serving",
+    "vllm": "vLLM",
+    "hf-vllm": "vLLM",
+    "huggingface-vllm": "vLLM",
+    "sglang": "SGLang",
+    "huggingface-pytorch-tgi-inference": "Text Generation Inference",
+    "tei": "Text Embeddings Inference",
+    "tei-cpu": "Text Embeddings Inference",
+    "tensorflow-inference": "TensorFlow Serving",
+    "tensorflow-inference-graviton": "TensorFlow Serving",
+    "sagemaker-tritonserver": "Triton",
+    "sagemaker-sparkml-serving": "the SparkML server",
+}
+
+
+def framework_of(image: str) -> Framework:
+    """The framework of an image, all of whose packages are installed here.
+
+    Raises:
+        FleetFailed: The sandbox does not run the image, or packages are missing.
+    """
+    repository = _repository(image)
+    if repository in _OWN_SERVER:
+        raise FleetFailed(
+            f"The sandbox does not run image {image}: it starts {_OWN_SERVER[repository]} instead of handler "
+            f"functions. Deploy this model to AWS, or use an image of {_known()}."
+        )
+    framework = FRAMEWORKS.get(repository)
+    if framework is None:
+        raise FleetFailed(
+            f"The sandbox does not run image {image}: it runs AWS's framework images ({_known()}), "
+            "not images built from a Dockerfile."
+        )
+    importlib.invalidate_caches()  # what was installed since the last look counts
+    missing = [
+        package for module, package in framework.packages.items() if importlib.util.find_spec(module) is None
+    ]
+    if missing:
+        raise FleetFailed(
+            f"Image {image} needs {', '.join(missing)}, not installed in the sandbox's environment. "
+            f"Install them (python -m pip install {' '.join(missing)}) and deploy again, "
+            "or use another image."
+        )
+    return framework
+
+
+def missing_requirements(requirements: Path) -> list[str]:
+    """Lines of a requirements.txt that this environment does not meet.
+
+    SageMaker's framework images install code/requirements.txt when they start; the sandbox only compares.
+    Options and nested files are passed over.
+    """
+    if not requirements.is_file():
+        return []
+    lines = (line.split(" #")[0].strip() for line in requirements.read_text("utf-8", "replace").splitlines())
+    return [line for line in lines if line and line[0] not in "#-" and not _is_met(line)]
+
+
+def resolved_image(image: str) -> str:
+    """The image as DescribeEndpoint's ResolvedImage: by digest, which here is one of the name."""
+    name = image.split("@")[0]
+    path, _, last = name.rpartition("/")
+    repository = "/".join(part for part in (path, last.split(":")[0]) if part)
+    return f"{repository}@sha256:{sha256(image.encode()).hexdigest()}"
+
+
+def _repository(image: str) -> str:
+    return image.split("@")[0].rsplit("/", 1)[-1].split(":")[0]
+
+
+def _known() -> str:
+    return ", ".join(name for name in FRAMEWORKS if not name.endswith(("-arm64", "-graviton")))
+
+
+def _is_met(line: str) -> bool:
+    try:
+        requirement = Requirement(line)
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            return True
+        return requirement.specifier.contains(metadata.version(requirement.name), prereleases=True)
+    except (InvalidRequirement, metadata.PackageNotFoundError):
+        return False

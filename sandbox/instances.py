@@ -1,0 +1,187 @@
+"""Instances: the containers of a model, started together, healthy together, ended together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import shutil
+import time
+from collections.abc import Awaitable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sandbox.artifact_store import ArtifactStore
+from sandbox.clock import Clock
+from sandbox.containers import Container, ContainerPlan
+from sandbox.failures import FleetFailed
+from sandbox.logs import LogPublisher
+from sandbox.output import Output
+from sandbox.store import Params, Scope
+
+# starting a process is real work: a fast clock must not leave it no time at all
+_SHORTEST_WINDOW = 5.0
+# the windows of the developer guide and of the API when the variant names none, in seconds of AWS time
+_HEALTH_CHECK_WINDOW = 240
+_DOWNLOAD_WINDOW = 3600
+
+
+@dataclass(eq=False)
+class Instance:
+    """One machine of a variant, as far as a laptop has such a thing.
+
+    Args:
+        id: ``i-`` and 17 hexadecimal digits.
+        root: Its own folder.
+        state: ``Pending``, ``InService``, ``Suspect`` (being checked), ``Draining`` or ``Terminated``.
+        containers: Its model servers, in the order of the model's containers.
+        in_flight: Invocations that it is working on.
+        started_at: When it came into service, by time.monotonic().
+        wake: Set when somebody should look at it: a process ended, or an invocation could not reach it.
+        idle: Set while nothing is in flight after draining began.
+    """
+
+    id: str
+    root: Path
+    state: str = "Pending"
+    containers: list[Container] = field(default_factory=list)
+    in_flight: int = 0
+    started_at: float = 0.0
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def dead(self) -> Container | None:
+        """A container whose process has ended."""
+        return next((container for container in self.containers if container.exit_status is not None), None)
+
+    async def healthy(self) -> bool:
+        """Whether every container answers its ping."""
+        return all(await asyncio.gather(*(container.ping() for container in self.containers)))
+
+    def log(self, line: str) -> None:
+        """Add a line of the sandbox's own to the logs of its containers."""
+        for container in self.containers:
+            container.output.write(line)
+
+    async def terminate(self, grace: float) -> None:
+        """End its processes, giving each the grace period in seconds, and remove its files."""
+        self.state = "Terminated"
+        await asyncio.gather(*(container.stop(grace) for container in self.containers))
+        await asyncio.to_thread(shutil.rmtree, self.root, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Starts instances of one variant.
+
+    Args:
+        endpoint_name: Name of the endpoint, for logs.
+        variant: The ProductionVariant.
+        scope: Account and Region.
+        work_dir: Folder for instances and their log files.
+        gateway_url: The AWS that models may call.
+        clock: The time scale of the windows.
+        artifacts: Gives model files.
+        logs: Takes output.
+        lifeline: Descriptor that each process gets as standard input.
+        workers: Where blocking work is done.
+    """
+
+    endpoint_name: str
+    variant: Params
+    scope: Scope
+    work_dir: Path
+    gateway_url: str
+    clock: Clock
+    artifacts: ArtifactStore
+    logs: LogPublisher
+    lifeline: int
+    workers: Executor
+
+    async def launch(self, plans: list[ContainerPlan]) -> Instance:
+        """An instance all of whose containers have passed the health check.
+
+        Raises:
+            FleetFailed: Files cannot be had, or a container does not become healthy in time. Nothing is left.
+        """
+        identity = f"i-{secrets.token_hex(9)[:17]}"
+        instance = Instance(identity, self.work_dir / "instances" / identity)
+        try:
+            instance.containers = [self._container(plan, instance, len(plans)) for plan in plans]
+            await self._prepare(instance)
+            window = self._window("ContainerStartupHealthCheckTimeoutInSeconds", _HEALTH_CHECK_WINDOW)
+            for container in instance.containers:
+                await container.start(self.gateway_url, self.scope, self.lifeline, self.workers)
+            await self._wait_until_healthy(instance, window)
+        except BaseException as error:
+            if isinstance(error, FleetFailed):
+                instance.log(error.reason)
+            await _finish(instance.terminate(0))
+            raise
+        instance.started_at = time.monotonic()
+        return instance
+
+    def _container(self, plan: ContainerPlan, instance: Instance, count: int) -> Container:
+        stream = f"{self.variant['VariantName']}/{instance.id}"
+        stream = f"{stream}/{plan.hostname}" if count > 1 else stream
+        group = f"/aws/sagemaker/Endpoints/{self.endpoint_name}"
+        file = self.work_dir / "logs" / self.endpoint_name / f"{stream.replace('/', '_')}.log"
+        file.parent.mkdir(parents=True, exist_ok=True)
+
+        def publish(line: str) -> None:
+            self.logs.write(self.scope, group, stream, line)
+
+        output = Output(f"{instance.id} {plan.hostname}", file, publish)
+        return Container(plan, instance.root / plan.hostname, output, instance.wake.set)
+
+    def _window(self, name: str, default: int) -> float:
+        """Real seconds of a time limit that the variant may set."""
+        return max(self.clock.real(self.variant.get(name, default)), _SHORTEST_WINDOW)
+
+    async def _prepare(self, instance: Instance) -> None:
+        loop = asyncio.get_running_loop()
+        window = self._window("ModelDataDownloadTimeoutInSeconds", _DOWNLOAD_WINDOW)
+        work: list[Awaitable[Any]] = [
+            loop.run_in_executor(self.workers, container.prepare, self.artifacts, self.scope)
+            for container in instance.containers
+        ]
+        try:
+            await asyncio.wait_for(asyncio.gather(*work), window)
+        except TimeoutError:
+            raise FleetFailed(
+                f"The model data of production variant {self.variant['VariantName']} was not there within "
+                "ModelDataDownloadTimeoutInSeconds. Raise it, or make the artifact smaller."
+            ) from None
+
+    async def _wait_until_healthy(self, instance: Instance, window: float) -> None:
+        waits = [asyncio.create_task(self._check(container)) for container in instance.containers]
+        try:
+            await asyncio.wait_for(asyncio.gather(*waits), window)
+        except TimeoutError:
+            slow = next(c for c, wait in zip(instance.containers, waits, strict=True) if wait.cancelled())
+            raise FleetFailed(self._not_healthy(slow)) from None
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _check(self, container: Container) -> None:
+        await container.wait_until_healthy()
+        if container.exit_status is not None:
+            raise FleetFailed(f"{self._not_healthy(container)} {await container.why_it_ended()}")
+
+    def _not_healthy(self, container: Container) -> str:
+        return (
+            f"The {container.hostname} container for production variant {self.variant['VariantName']} did not pass "
+            "the ping health check. Please check CloudWatch logs for this endpoint."
+        )
+
+
+async def _finish(work: Awaitable[None]) -> None:
+    """Wait for clean-up to end although this task may be cancelled again meanwhile."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+    task.result()
