@@ -1,4 +1,4 @@
-"""A lean closed-loop HTTP client for comparing two servers: same bytes, kept-alive connections, no signing."""
+"""A lean closed-loop HTTP client to compare two servers: same bytes, kept-alive connections, no signing."""
 
 from __future__ import annotations
 
