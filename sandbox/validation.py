@@ -44,10 +44,20 @@ class ApiModel:
         self._known: frozenset[str] = frozenset()
         self._lock = threading.Lock()
 
-    def knows(self, operation: str) -> bool:
-        """Whether AWS has the operation, emulated or not."""
+    def require(self, operation: str) -> None:
+        """Refuse an operation that is not emulated.
+
+        Raises:
+            ServiceError: UnknownOperationException that says whether AWS has it.
+        """
         self._load()
-        return operation in self._known
+        if operation in self._inputs:
+            return
+        if operation in self._known:
+            message = f"The sandbox does not have {operation} of {self.service} yet; AWS does."
+        else:
+            message = f"{self.service} has no operation {operation}."
+        raise ServiceError("UnknownOperationException", message)
 
     def validate(self, operation: str, params: Params) -> Params:
         """A copy of the parameters: timestamps as aware datetimes, nulls left out, idempotency tokens

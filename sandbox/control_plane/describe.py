@@ -1,0 +1,87 @@
+"""DescribeEndpoint: an endpoint and what serves behind it, as the API shows it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sandbox.store import Endpoint, Params, Pending, Record, Variant
+
+_REASON_LENGTH = 1024  # FailureReason
+
+
+def describe_endpoint(endpoint: Endpoint, config: Record | None) -> Params:
+    """The answer of DescribeEndpoint.
+
+    Args:
+        endpoint: The endpoint.
+        config: The configuration that serves; None when it was deleted meanwhile.
+    """
+    answer: Params = {
+        "EndpointName": endpoint.name,
+        "EndpointArn": endpoint.arn,
+        "EndpointConfigName": endpoint.config_name,
+        "EndpointStatus": endpoint.status,
+        "CreationTime": endpoint.created_at,
+        "LastModifiedTime": endpoint.modified_at,
+    }
+    if endpoint.variants:
+        answer["ProductionVariants"] = [_variant(variant) for variant in endpoint.variants.values()]
+    if endpoint.data_capture:
+        answer["DataCaptureConfig"] = _data_capture(endpoint.data_capture)
+    if endpoint.failure_reason:
+        answer["FailureReason"] = endpoint.failure_reason[:_REASON_LENGTH]
+    if endpoint.deployment_config:
+        answer["LastDeploymentConfig"] = endpoint.deployment_config
+    if config is not None:
+        for member in ("AsyncInferenceConfig", "ExplainerConfig", "MetricsConfig"):
+            if member in config.request:
+                answer[member] = config.request[member]
+    if endpoint.pending:
+        answer["PendingDeploymentSummary"] = _pending(endpoint.pending)
+    return answer
+
+
+def _variant(variant: Variant) -> Params:
+    summary: Params = {
+        "VariantName": variant.name,
+        "DeployedImages": variant.fleet.deployed_images,
+        "CurrentWeight": variant.weight,
+        "DesiredWeight": variant.desired_weight,
+        "CurrentInstanceCount": len(variant.fleet.in_service()),
+        "DesiredInstanceCount": variant.desired_instance_count,
+    }
+    for member in ("ManagedInstanceScaling", "RoutingConfig"):
+        if member in variant.production_variant:
+            summary[member] = variant.production_variant[member]
+    return summary
+
+
+def _pending(pending: Pending) -> Params:
+    summaries = []
+    for name, variant in pending.variants.items():
+        summary = _variant(variant)
+        if "InstanceType" in variant.production_variant:
+            summary["InstanceType"] = variant.production_variant["InstanceType"]
+        if name in pending.stage_status:
+            summary["VariantStatus"] = [_stage(*pending.stage_status[name], pending.started_at)]
+        summaries.append(summary)
+    return {
+        "EndpointConfigName": pending.config_name,
+        "ProductionVariants": summaries,
+        "StartTime": pending.started_at,
+    }
+
+
+def _stage(status: str, message: str, started_at: datetime) -> Params:
+    return {"Status": status, "StatusMessage": message, "StartTime": started_at}
+
+
+def _data_capture(config: Params) -> Params:
+    enabled = config.get("EnableCapture", True)
+    return {
+        "EnableCapture": enabled,
+        "CaptureStatus": "Started" if enabled else "Stopped",
+        "CurrentSamplingPercentage": config["InitialSamplingPercentage"],
+        "DestinationS3Uri": config["DestinationS3Uri"],
+        "KmsKeyId": config.get("KmsKeyId", ""),
+    }

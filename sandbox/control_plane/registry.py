@@ -1,0 +1,62 @@
+"""CreateModelPackageGroup, DescribeModelPackageGroup, ListModelPackageGroups, DeleteModelPackageGroup."""
+
+from __future__ import annotations
+
+from sandbox.control_plane.resources import answer_page, arn_of, invalid, list_resources, new_record
+from sandbox.store import Params, Record, Scope, Store, Stores
+
+
+class ModelPackageGroups:
+    """Model package groups; versions in them come with the model registry."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def create(self, params: Params, scope: Scope) -> Params:
+        """CreateModelPackageGroup."""
+        store, name = self._stores.of(scope), params["ModelPackageGroupName"]
+        arn = arn_of("model-package-group", name, scope)
+        if any(record.arn == arn for record in store.model_package_groups.values()):
+            raise invalid(f"Model Package Group already exists: {arn}")
+        store.model_package_groups[name] = new_record(name, arn, params, store)
+        return {"ModelPackageGroupArn": arn}
+
+    def describe(self, params: Params, scope: Scope) -> Params:
+        """DescribeModelPackageGroup, by name or ARN."""
+        record = _find(self._stores.of(scope), params["ModelPackageGroupName"], scope)
+        return {**_summary(record), "CreatedBy": {}}
+
+    def list(self, params: Params, scope: Scope) -> Params:
+        """ListModelPackageGroups; oldest first, and none that other accounts share."""
+        own = params.get("CrossAccountFilterOption", "SameAccount") == "SameAccount"
+        groups = self._stores.of(scope).model_package_groups if own else {}
+        page, token = list_resources(groups.values(), params, "groups", descending=False)
+        return answer_page(
+            "ModelPackageGroupSummaryList", [_summary(groups[record.name]) for record in page], token
+        )
+
+    def delete(self, params: Params, scope: Scope) -> Params:
+        """DeleteModelPackageGroup."""
+        store = self._stores.of(scope)
+        record = _find(store, params["ModelPackageGroupName"], scope)
+        del store.model_package_groups[record.name]
+        store.tags.pop(record.arn, None)
+        return {}
+
+
+def _find(store: Store, name_or_arn: str, scope: Scope) -> Record:
+    name = name_or_arn.rpartition("/")[2]
+    arn = arn_of("model-package-group", name, scope)
+    for record in store.model_package_groups.values():
+        if record.arn == arn:
+            return record
+    raise invalid(f"ModelPackageGroup {arn} does not exist.")
+
+
+def _summary(record: Record) -> Params:
+    return {
+        **record.request,
+        "ModelPackageGroupArn": record.arn,
+        "CreationTime": record.created_at,
+        "ModelPackageGroupStatus": "Completed",
+    }
