@@ -1,0 +1,303 @@
+"""Production variants: what serves a share of an endpoint's traffic, and on what machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import aws_cdk as cdk
+from aws_cdk import aws_sagemaker as sagemaker
+
+from .errors import Findings, InvalidConfiguration, is_token
+from .instances import Accelerator, InstanceType
+from .limits import adopt, check_choice, check_integer, check_number, check_seconds
+from .naming import NameKind, check_name
+
+MAX_VARIANTS = 10
+"""Production variants in one endpoint configuration (API shape ProductionVariantList)."""
+
+
+class RoutingStrategy(StrEnum):
+    """How SageMaker picks the instance for a request (API shape RoutingStrategy).
+
+    ``KV_AWARE`` exists in newer APIs but not in CloudFormation, so it is not offered.
+    """
+
+    RANDOM = "RANDOM"
+    LEAST_OUTSTANDING_REQUESTS = "LEAST_OUTSTANDING_REQUESTS"
+    PREFIX_AWARE = "PREFIX_AWARE"
+
+
+class InferenceAmiVersion(StrEnum):
+    """The machine image below the container (API shape ProductionVariantInferenceAmiVersion)."""
+
+    GPU_CUDA_12_2 = "al2-ami-sagemaker-inference-gpu-2"
+    GPU_CUDA_12_2_NO_COMPAT = "al2-ami-sagemaker-inference-gpu-2-1"
+    GPU_CUDA_12_4 = "al2-ami-sagemaker-inference-gpu-3-1"
+    GPU_CUDA_13_0 = "al2023-ami-sagemaker-inference-gpu-4-1"
+    NEURON_2 = "al2-ami-sagemaker-inference-neuron-2"
+
+    @property
+    def accelerator(self) -> Accelerator:
+        """The accelerator whose driver the machine image holds."""
+        return Accelerator.NEURON if "neuron" in self.value else Accelerator.GPU
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefixAwareRouting:
+    """Sends requests that begin alike to the same instance (API shape PrefixAwareRoutingConfig).
+
+    Args:
+        prefix_length: Bytes of the request that count as its prefix, 1024 to 65536.
+        concurrency_threshold: Requests in flight on an instance from which on others are used, 1 to 1024.
+
+    Raises:
+        InvalidConfiguration: A value is out of range.
+    """
+
+    prefix_length: int
+    concurrency_threshold: int
+
+    def __post_init__(self) -> None:
+        findings = Findings("PrefixAwareRouting")
+        source = "API shape PrefixAwareRoutingConfig"
+        check_integer(findings, "prefix_length", self.prefix_length, low=1024, high=65536, source=source)
+        check_integer(
+            findings, "concurrency_threshold", self.concurrency_threshold, low=1, high=1024, source=source
+        )
+        findings.raise_if_any()
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceVariant:
+    """A production variant that runs on instances of one type (API shape ProductionVariant).
+
+    Args:
+        instance_type: For example ``ml.c7g.large``.
+        name: Stable: metrics, alarms, scaling and deployment guardrails go by it. Default ``primary``.
+        initial_instance_count: Instances at the start, 1 or more. Default 1.
+        weight: Share of the traffic relative to the other variants' weights; 0 for none but what is sent to
+            the variant by name. Default 1.0.
+        volume_size_gb: Size of the attached volume, 1 to 512 GB (gp2). Not for instance families with a disk
+            of their own. Default: what SageMaker gives.
+        model_data_download_timeout: 60 to 3600 s. Default: SageMaker's.
+        container_startup_timeout: How long the container may take until it answers ``/ping``, 60 to 3600 s.
+            Default: SageMaker's.
+        routing_strategy: Default: SageMaker's, which is random.
+        prefix_aware_routing: Needed with, and allowed only with, `RoutingStrategy.PREFIX_AWARE`.
+        inference_ami_version: Only for instances with the accelerator whose driver it holds.
+        enable_ssm_access: Opens the container to AWS Systems Manager sessions. Default off.
+
+    Raises:
+        InvalidConfiguration: All that is wrong with the values, at once.
+    """
+
+    instance_type: InstanceType | str
+    name: str = "primary"
+    initial_instance_count: int = 1
+    weight: float = 1.0
+    volume_size_gb: int | None = None
+    model_data_download_timeout: cdk.Duration | None = None
+    container_startup_timeout: cdk.Duration | None = None
+    routing_strategy: RoutingStrategy | None = None
+    prefix_aware_routing: PrefixAwareRouting | None = None
+    inference_ami_version: InferenceAmiVersion | None = None
+    enable_ssm_access: bool = False
+
+    def __post_init__(self) -> None:
+        findings = Findings(f"InstanceVariant {self.name!r}")
+        check_name(findings, "name", self.name, NameKind.VARIANT)
+        check_integer(
+            findings,
+            "initial_instance_count",
+            self.initial_instance_count,
+            low=1,
+            source="API shape InitialTaskCount: an endpoint cannot start without instances",
+        )
+        check_number(findings, "weight", self.weight, low=0, source="API shape VariantWeight")
+        for field in ("model_data_download_timeout", "container_startup_timeout"):
+            check_seconds(
+                findings, field, getattr(self, field), low=60, high=3600, source="API shape ProductionVariant"
+            )
+        self._check_routing(findings)
+        instance = self._resolve_instance(findings)
+        self._check_volume(findings, instance)
+        self._check_ami(findings, instance)
+        findings.raise_if_any()
+
+    @property
+    def instance(self) -> InstanceType:
+        """The instance type, parsed."""
+        if isinstance(self.instance_type, InstanceType):
+            return self.instance_type
+        return InstanceType(self.instance_type)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed but should be known."""
+        found = [f"Variant {self.name}: {warning}" for warning in self.instance.warnings]
+        if self.volume_size_gb is not None and self.instance.supports_volume_size is None:
+            found.append(
+                f"Variant {self.name}: {self.instance} has a local disk; SageMaker may refuse "
+                "volume_size_gb. Leave it out."
+            )
+        return tuple(found)
+
+    def render(self, model_name: str) -> sagemaker.CfnEndpointConfig.ProductionVariantProperty:
+        """The variant as an endpoint configuration holds it.
+
+        Args:
+            model_name: The model that the variant serves, usually a reference to a model in the same stack.
+        """
+        config = sagemaker.CfnEndpointConfig
+        routing = None
+        if self.routing_strategy is not None:
+            prefix = self.prefix_aware_routing
+            routing = config.RoutingConfigProperty(
+                routing_strategy=self.routing_strategy,
+                prefix_aware_routing_config=config.PrefixAwareRoutingConfigProperty(
+                    prefix_length=prefix.prefix_length, concurrency_threshold=prefix.concurrency_threshold
+                )
+                if prefix
+                else None,
+            )
+        return config.ProductionVariantProperty(
+            variant_name=self.name,
+            model_name=model_name,
+            instance_type=self.instance.name,
+            initial_instance_count=self.initial_instance_count,
+            initial_variant_weight=self.weight,
+            volume_size_in_gb=self.volume_size_gb,
+            model_data_download_timeout_in_seconds=_seconds(self.model_data_download_timeout),
+            container_startup_health_check_timeout_in_seconds=_seconds(self.container_startup_timeout),
+            routing_config=routing,
+            inference_ami_version=self.inference_ami_version,
+            enable_ssm_access=self.enable_ssm_access or None,
+        )
+
+    def _resolve_instance(self, findings: Findings) -> InstanceType | None:
+        try:
+            return self.instance
+        except InvalidConfiguration as error:
+            adopt(findings, error, "instance_type")
+            return None
+
+    def _check_routing(self, findings: Findings) -> None:
+        strategy = check_choice(
+            findings,
+            "routing_strategy",
+            self.routing_strategy,
+            RoutingStrategy,
+            source="API shape RoutingStrategy, as far as CloudFormation has it",
+        )
+        wants_prefix = strategy is RoutingStrategy.PREFIX_AWARE
+        if self.prefix_aware_routing is not None and not is_token(self.routing_strategy):
+            findings.require(
+                wants_prefix,
+                "prefix_aware_routing",
+                self.prefix_aware_routing,
+                "is allowed only with routing_strategy PREFIX_AWARE (API ProductionVariantRoutingConfig)",
+                "remove it, or set routing_strategy=RoutingStrategy.PREFIX_AWARE",
+            )
+        elif wants_prefix:
+            findings.require(
+                False,
+                "prefix_aware_routing",
+                None,
+                "routing_strategy PREFIX_AWARE needs it (API shape ProductionVariantRoutingConfig)",
+                "give PrefixAwareRouting(prefix_length=..., concurrency_threshold=...)",
+            )
+
+    def _check_volume(self, findings: Findings, instance: InstanceType | None) -> None:
+        if self.volume_size_gb is None:
+            return
+        check_integer(
+            findings,
+            "volume_size_gb",
+            self.volume_size_gb,
+            low=1,
+            high=512,
+            source="API shape ProductionVariantVolumeSizeInGB",
+        )
+        findings.require(
+            instance is None or instance.supports_volume_size is not False,
+            "volume_size_gb",
+            self.volume_size_gb,
+            f"{instance} stores on its own local disk and takes no volume size",
+            "remove it, or choose an instance family without a local disk",
+        )
+
+    def _check_ami(self, findings: Findings, instance: InstanceType | None) -> None:
+        version = check_choice(
+            findings,
+            "inference_ami_version",
+            self.inference_ami_version,
+            InferenceAmiVersion,
+            source="API shape ProductionVariantInferenceAmiVersion",
+        )
+        if not isinstance(version, InferenceAmiVersion) or instance is None or instance.accelerator is None:
+            return
+        findings.require(
+            version.accelerator is instance.accelerator,
+            "inference_ami_version",
+            version.value,
+            f"is for {version.accelerator.name} instances, and {instance} has {_has(instance.accelerator)}",
+            "remove it, or choose an instance type with that accelerator",
+        )
+
+
+def check_variants(findings: Findings, variants: Sequence[InstanceVariant], field: str = "variants") -> None:
+    """Note a finding for every rule that the variants of one endpoint break together.
+
+    Args:
+        findings: Where to note them.
+        variants: All production variants of the endpoint.
+        field: The argument that holds them.
+    """
+    findings.require(
+        1 <= len(variants) <= MAX_VARIANTS,
+        field,
+        f"{len(variants)} variants",
+        f"an endpoint has 1 to {MAX_VARIANTS} production variants (API shape ProductionVariantList)",
+        "add one" if not variants else f"keep at most {MAX_VARIANTS}",
+    )
+    known = [variant for variant in variants if isinstance(variant, InstanceVariant)]
+    for index, variant in enumerate(variants):
+        findings.require(
+            isinstance(variant, InstanceVariant),
+            f"{field}[{index}]",
+            variant,
+            "the variants of one endpoint are all of one kind, and each is an InstanceVariant",
+            "give an InstanceVariant",
+        )
+    _check_unique(findings, known, field)
+    weights = [variant.weight for variant in known]
+    findings.require(
+        not weights or any(is_token(weight) or weight > 0 for weight in weights),
+        field,
+        f"weights {weights}",
+        "at least one variant needs a weight above 0, or the traffic goes nowhere",
+        "give one variant a weight, for example 1",
+    )
+
+
+def _check_unique(findings: Findings, variants: Sequence[InstanceVariant], field: str) -> None:
+    seen: dict[str, int] = {}
+    for index, variant in enumerate(variants):
+        first = seen.setdefault(variant.name, index)
+        findings.require(
+            first == index,
+            f"{field}[{index}].name",
+            variant.name,
+            f"{field}[{first}] has the same name, and names are unique within an endpoint configuration",
+            "rename one of them",
+        )
+
+
+def _has(accelerator: Accelerator) -> str:
+    return "none" if accelerator is Accelerator.NONE else accelerator.name
+
+
+def _seconds(duration: cdk.Duration | None) -> float | None:
+    return None if duration is None else duration.to_seconds()
