@@ -77,7 +77,7 @@ class Capture:
         destination = urlsplit(config["DestinationS3Uri"])
         self._bucket = destination.netloc
         self._prefix = destination.path.strip("/")
-        self._share = config["InitialSamplingPercentage"] / 100
+        self._share: float = config["InitialSamplingPercentage"] / 100
         modes = {option["CaptureMode"] for option in config["CaptureOptions"]}
         self._input = bool(modes & {"Input", "InputAndOutput"})
         self._output = bool(modes & {"Output", "InputAndOutput"})

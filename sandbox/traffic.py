@@ -69,6 +69,8 @@ class Routes:
         green: Side | None = None,
         green_shares: Mapping[str, float] | None = None,
     ) -> None:
+        self.blue = blue
+        self.green = green
         self._endpoint_name = endpoint_name
         self._by_name: dict[str, list[tuple[float, Target]]] = {}
         shares = green_shares or {}

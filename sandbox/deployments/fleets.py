@@ -1,0 +1,129 @@
+"""Variants and their fleets: made from a configuration, started together, stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+
+from sandbox.errors import ServiceError
+from sandbox.fleet import FleetFailed, FleetManager
+from sandbox.store import Endpoint, Params, Record, Stores, Variant
+
+log = logging.getLogger(__name__)
+
+
+class DeploymentFailed(Exception):
+    """An update or a creation cannot go on; the text is the endpoint's FailureReason."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What RetainAllVariantProperties keeps of a variant; None where the configuration decides.
+
+    Args:
+        weight: DesiredWeight.
+        count: DesiredInstanceCount.
+    """
+
+    weight: float | None = None
+    count: int | None = None
+
+
+def make_variants(
+    stores: Stores, manager: FleetManager, endpoint: Endpoint, config: Record, kept: Mapping[str, Kept]
+) -> dict[str, Variant]:
+    """The variants of a configuration, each with a fleet that is not started yet.
+
+    Args:
+        stores: Where the models are.
+        manager: Makes the fleets.
+        endpoint: The endpoint.
+        config: The endpoint configuration.
+        kept: By variant name, what overrides the configuration.
+
+    Raises:
+        ServiceError: A model is gone, a limit is reached, or the variant is of a kind that is not served.
+    """
+    models = stores.of(endpoint.scope).models
+    variants: dict[str, Variant] = {}
+    for params in config.request["ProductionVariants"]:
+        name = params["VariantName"]
+        model = models.get(params.get("ModelName", ""))
+        if model is None:
+            arn = endpoint.scope.arn(f"model/{params.get('ModelName', '').lower()}")
+            raise ServiceError("ValidationException", f'Could not find model "{arn}".')
+        weight, count = _capacity(params, kept.get(name, Kept()))
+        fleet = manager.create(endpoint.name, params, model, endpoint.scope)
+        variants[name] = Variant(name, weight, weight, count, fleet, params)
+    return variants
+
+
+def _capacity(params: Params, kept: Kept) -> tuple[float, int]:
+    weight = kept.weight if kept.weight is not None else float(params.get("InitialVariantWeight", 1.0))
+    count = kept.count if kept.count is not None else params.get("InitialInstanceCount")
+    if count is None:
+        raise ServiceError(
+            "ValidationException",
+            f"Production variant {params['VariantName']} has no InitialInstanceCount: "
+            "the sandbox serves instance-based variants only.",
+        )
+    return weight, count
+
+
+async def start_fleets(variants: Mapping[str, Variant], counts: Mapping[str, int]) -> None:
+    """Start fleets with the given numbers of instances, all at the same time.
+
+    Args:
+        variants: The variants, by name.
+        counts: Instances by variant name.
+
+    Raises:
+        DeploymentFailed: One did not start; none is left running.
+    """
+    try:
+        await _together(variants[name].fleet.start(count) for name, count in counts.items())
+    except BaseException:
+        await stop_fleets(variants.values(), drain=False)
+        raise
+
+
+async def scale_fleets(variants: Mapping[str, Variant], counts: Mapping[str, int]) -> None:
+    """Bring running fleets to the given numbers of instances, all at the same time.
+
+    Args:
+        variants: The variants, by name.
+        counts: Instances by variant name.
+
+    Raises:
+        DeploymentFailed: One could not grow.
+    """
+    await _together(variants[name].fleet.scale_to(count) for name, count in counts.items())
+
+
+async def stop_fleets(variants: Iterable[Variant], *, drain: bool) -> None:
+    """Stop every variant's fleet; a fleet that resists is logged, as there is nobody to tell."""
+    results = await asyncio.gather(
+        *(variant.fleet.stop(drain=drain) for variant in variants), return_exceptions=True
+    )
+    for result in results:
+        if isinstance(result, Exception):
+            log.error("a fleet did not stop cleanly", exc_info=result)
+
+
+async def _together(works: Iterable[Coroutine[None, None, None]]) -> None:
+    """Run works side by side; the first failure ends the others and is raised with its reason."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    if not tasks:
+        return
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+    except (FleetFailed, ServiceError) as error:
+        raise DeploymentFailed(str(error)) from error
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,233 @@
+"""What the control plane calls; every call returns at once, a task of the engine's loop does the work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+
+from sandbox.aws import LocalAws
+from sandbox.capture import Capture
+from sandbox.clock import Clock
+from sandbox.deployments.fleets import (
+    DeploymentFailed,
+    Kept,
+    make_variants,
+    scale_fleets,
+    start_fleets,
+    stop_fleets,
+)
+from sandbox.deployments.policy import Policy
+from sandbox.deployments.transitions import enter, internal_reason
+from sandbox.deployments.update import Update
+from sandbox.errors import ServiceError
+from sandbox.fleet import FleetManager
+from sandbox.store import Endpoint, Params, Pending, Record, Stores, Variant
+from sandbox.traffic import Routes, Side
+
+log = logging.getLogger(__name__)
+
+
+class Deployments:
+    """Creates, updates, scales and deletes what serves behind endpoints.
+
+    The caller checks that the endpoint's status allows the operation; no two run at a time.
+
+    Args:
+        stores: Models are looked up and deleted endpoints removed here.
+        fleets: Makes fleets.
+        aws: CloudWatch for alarms, S3 for data capture.
+        clock: The time scale of bakes, waits and timeouts.
+    """
+
+    def __init__(self, stores: Stores, fleets: FleetManager, aws: LocalAws, clock: Clock) -> None:
+        self._stores = stores
+        self._fleets = fleets
+        self._aws = aws
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def create(self, endpoint: Endpoint, config: Record) -> None:
+        """Start an endpoint: Creating, then InService, or Failed with the reason.
+
+        Args:
+            endpoint: The endpoint, in the store already.
+            config: Its configuration.
+        """
+        enter(endpoint, "Creating")
+        endpoint.data_capture = config.request.get("DataCaptureConfig")
+        self._spawn(endpoint, self._create(endpoint, config))
+
+    def update(
+        self,
+        endpoint: Endpoint,
+        config: Record,
+        deployment_config: Params | None,
+        *,
+        retain_all: bool,
+        exclude: frozenset[str],
+    ) -> None:
+        """Move an endpoint to a configuration: Updating, then InService on the new or the old one.
+
+        Args:
+            endpoint: The endpoint.
+            config: The new configuration.
+            deployment_config: DeploymentConfig; None is all at once.
+            retain_all: RetainAllVariantProperties: variants keep weight and instance count by name.
+            exclude: ExcludeRetainedVariantProperties: of these, what the configuration decides after all.
+
+        Raises:
+            ServiceError: A model is gone or a limit is reached; nothing has changed then.
+        """
+        assert endpoint.routes is not None  # noqa: S101 - the control plane updates only what serves
+        kept = _kept(endpoint, exclude) if retain_all else {}
+        variants = make_variants(self._stores, self._fleets, endpoint, config, kept)
+        data_capture = config.request.get("DataCaptureConfig")
+        if deployment_config is not None:
+            endpoint.deployment_config = deployment_config
+        endpoint.pending = Pending(config.name, datetime.now(UTC), variants=variants)
+        enter(endpoint, "Updating")
+        update = Update(
+            endpoint,
+            endpoint.pending,
+            endpoint.routes.blue,
+            Side(config.name, variants, self._capture(endpoint, data_capture)),
+            data_capture,
+            Policy.of(deployment_config),
+            self._aws,
+            self._clock,
+        )
+        self._spawn(endpoint, update.run())
+
+    def update_weights_and_capacities(self, endpoint: Endpoint, desired: list[Params]) -> None:
+        """Change weights and instance counts in place: Updating, then InService.
+
+        If a fleet cannot grow, everything stays as it was and the endpoint tells the reason.
+
+        Args:
+            endpoint: The endpoint.
+            desired: DesiredWeightsAndCapacities of variants that exist.
+        """
+        before = {
+            name: (variant.weight, variant.desired_instance_count)
+            for name, variant in endpoint.variants.items()
+        }
+        for change in desired:
+            variant = endpoint.variants[change["VariantName"]]
+            variant.desired_weight = float(change.get("DesiredWeight", variant.desired_weight))
+            variant.desired_instance_count = change.get(
+                "DesiredInstanceCount", variant.desired_instance_count
+            )
+        enter(endpoint, "Updating")
+        self._spawn(endpoint, self._scale(endpoint, before))
+
+    def delete(self, endpoint: Endpoint) -> None:
+        """Stop an endpoint and forget it: Deleting, then gone from the store.
+
+        Requests that are being answered are answered; new ones are refused at once.
+        """
+        enter(endpoint, "Deleting")
+        side = endpoint.routes.blue if endpoint.routes is not None else None
+        endpoint.routes = None
+        self._spawn(endpoint, self._delete(endpoint, side))
+
+    async def stop(self) -> None:
+        """End all work and write what was captured; the fleets' manager stops the fleets."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        routes = [endpoint.routes for endpoint in self._stores.endpoints() if endpoint.routes is not None]
+        sides = [side for route in routes for side in (route.blue, route.green) if side is not None]
+        await asyncio.gather(*(side.capture.close() for side in sides if side.capture is not None))
+
+    def _spawn(self, endpoint: Endpoint, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(
+            self._guard(endpoint, work), name=f"deploy {endpoint.name}"
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guard(self, endpoint: Endpoint, work: Coroutine[None, None, None]) -> None:
+        """No fault of ours may leave an endpoint in between for ever."""
+        try:
+            await work
+        except Exception as error:
+            log.exception("work on endpoint %s failed", endpoint.name)
+            endpoint.pending = None
+            serves = endpoint.routes is not None
+            enter(endpoint, "InService" if serves else "Failed", internal_reason(error))
+
+    async def _create(self, endpoint: Endpoint, config: Record) -> None:
+        try:
+            variants = make_variants(self._stores, self._fleets, endpoint, config, {})
+            endpoint.variants = variants
+            await start_fleets(
+                variants, {name: variant.desired_instance_count for name, variant in variants.items()}
+            )
+        except (DeploymentFailed, ServiceError) as error:
+            endpoint.variants = {}
+            enter(endpoint, "Failed", str(error))
+            return
+        side = Side(config.name, variants, self._capture(endpoint, endpoint.data_capture))
+        endpoint.routes = Routes(endpoint.name, side)
+        enter(endpoint, "InService")
+
+    async def _scale(self, endpoint: Endpoint, before: dict[str, tuple[float, int]]) -> None:
+        assert endpoint.routes is not None  # noqa: S101 - the control plane updates only what serves
+        variants = endpoint.variants
+        changed = {
+            name: variant.desired_instance_count
+            for name, variant in variants.items()
+            if variant.desired_instance_count != before[name][1]
+        }
+        try:
+            await scale_fleets(variants, changed)
+        except DeploymentFailed as error:
+            await self._unscale(endpoint, before, changed)
+            enter(endpoint, "InService", str(error))
+            return
+        for variant in variants.values():
+            variant.weight = variant.desired_weight
+        endpoint.routes = Routes(endpoint.name, endpoint.routes.blue)
+        enter(endpoint, "InService")
+
+    async def _unscale(
+        self, endpoint: Endpoint, before: dict[str, tuple[float, int]], changed: dict[str, int]
+    ) -> None:
+        for name, (weight, count) in before.items():
+            endpoint.variants[name].desired_weight = weight
+            endpoint.variants[name].desired_instance_count = count
+        with contextlib.suppress(DeploymentFailed):  # the reason that counts is the first one
+            await scale_fleets(endpoint.variants, {name: before[name][1] for name in changed})
+
+    async def _delete(self, endpoint: Endpoint, side: Side | None) -> None:
+        await stop_fleets(_all_variants(endpoint), drain=True)
+        if side is not None and side.capture is not None:
+            await side.capture.close()
+        store = self._stores.of(endpoint.scope)
+        key = endpoint.name.lower()
+        if store.endpoints.get(key) is endpoint:
+            del store.endpoints[key]
+        store.tags.pop(endpoint.arn, None)
+        log.info("endpoint %s is deleted", endpoint.name)
+
+    def _capture(self, endpoint: Endpoint, data_capture: Params | None) -> Capture | None:
+        return Capture.of(self._aws, endpoint.scope, endpoint.name, data_capture)
+
+
+def _kept(endpoint: Endpoint, exclude: frozenset[str]) -> dict[str, Kept]:
+    return {
+        name: Kept(
+            weight=None if "DesiredWeight" in exclude else variant.desired_weight,
+            count=None if "DesiredInstanceCount" in exclude else variant.desired_instance_count,
+        )
+        for name, variant in endpoint.variants.items()
+    }
+
+
+def _all_variants(endpoint: Endpoint) -> list[Variant]:
+    pending = list(endpoint.pending.variants.values()) if endpoint.pending is not None else []
+    return [*endpoint.variants.values(), *pending]

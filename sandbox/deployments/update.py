@@ -1,0 +1,197 @@
+"""One update of an endpoint: the new fleet beside the old one, traffic step by step, or back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Mapping
+
+from sandbox.aws import LocalAws
+from sandbox.clock import Clock
+from sandbox.deployments.alarms import AlarmWatch
+from sandbox.deployments.fleets import DeploymentFailed, scale_fleets, start_fleets, stop_fleets
+from sandbox.deployments.policy import Policy, Rolling
+from sandbox.deployments.transitions import enter, internal_reason
+from sandbox.store import Endpoint, Params, Pending
+from sandbox.traffic import Routes, Side
+
+log = logging.getLogger(__name__)
+
+
+class Update:
+    """An update by its policy (rules of API_DeploymentConfig). `endpoint.pending` is there already.
+
+    The endpoint ends InService on the new configuration; or, rolled back, InService on the old one with
+    the reason; or UpdateRollbackFailed, if the old fleet could not be brought back.
+
+    Args:
+        endpoint: The endpoint, with status Updating.
+        pending: Its PendingDeploymentSummary; holds the variants of the new configuration.
+        blue: What serves.
+        green: The variants of the new configuration, not started.
+        data_capture: DataCaptureConfig of the new configuration.
+        policy: How to proceed.
+        aws: Where CloudWatch is.
+        clock: The time scale.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        pending: Pending,
+        blue: Side,
+        green: Side,
+        data_capture: Params | None,
+        policy: Policy,
+        aws: LocalAws,
+        clock: Clock,
+    ) -> None:
+        self._endpoint = endpoint
+        self._pending = pending
+        self._blue = blue
+        self._green = green
+        self._data_capture = data_capture
+        self._policy = policy
+        self._clock = clock
+        self._watch = AlarmWatch(aws, endpoint.scope, policy.alarms, clock)
+        self._counts = {name: variant.desired_instance_count for name, variant in green.variants.items()}
+
+    async def run(self) -> None:
+        """Carry the update out; never raises but when it is cancelled."""
+        limit = asyncio.timeout(self._clock.real(self._policy.timeout))
+        try:
+            async with limit:
+                await self._watch.require_all_exist()
+                if self._policy.rolling is not None:
+                    await self._roll(self._policy.rolling)
+                else:
+                    await self._blue_green()
+        except DeploymentFailed as error:
+            await self._roll_back(str(error))
+        except Exception as error:
+            if limit.expired():
+                seconds = f"{self._policy.timeout:g} s"
+                await self._roll_back(
+                    f"The update took longer than MaximumExecutionTimeoutInSeconds ({seconds})."
+                )
+            else:
+                log.exception("the update of endpoint %s failed", self._endpoint.name)
+                await self._roll_back(internal_reason(error))
+        else:
+            await self._commit()
+
+    async def _blue_green(self) -> None:
+        """A whole second fleet, then the traffic in steps."""
+        self._stage("Creating", "Launching the instances of the new fleet.")
+        await start_fleets(self._green.variants, self._counts)
+        for shares in self._policy.shifts(self._counts):
+            self._shift(shares)
+            await self._bake(self._policy.wait)
+        if self._policy.termination_wait:
+            self._stage(
+                "Baking",
+                f"All traffic is on the new fleet; the old one stays for "
+                f"{self._policy.termination_wait:g} seconds (TerminationWaitInSeconds).",
+            )
+            await self._watch.bake(self._policy.termination_wait)
+
+    async def _roll(self, rolling: Rolling) -> None:
+        """Batch by batch: new instances, their share of the traffic, a bake, old instances away."""
+        ((name, count),) = self._counts.items()
+        (blue,) = self._blue.variants.values()
+        batch = rolling.batch.instances(count)
+        for launched in (min(end, count) for end in range(batch, count + batch, batch)):
+            self._stage("Creating", f"Launching instances: {launched} of {count}.")
+            if launched <= batch:
+                await start_fleets(self._green.variants, {name: launched})
+            else:
+                await scale_fleets(self._green.variants, {name: launched})
+            self._shift({name: launched / count})
+            await self._bake(self._policy.wait)
+            if launched < count:
+                # one old instance stays as long as old traffic comes
+                left = max(1, math.floor(blue.desired_instance_count * (1 - launched / count) + 1e-9))
+                await scale_fleets(self._blue.variants, {blue.name: left})
+
+    async def _bake(self, wait: float) -> None:
+        share = self._pending.green_share
+        self._stage(
+            "Baking", f"Baking for {wait:g} seconds with {share:.0%} of the traffic on the new fleet."
+        )
+        await self._watch.bake(wait)
+
+    async def _commit(self) -> None:
+        """The new fleet serves; the old one is drained and stopped."""
+        endpoint = self._endpoint
+        endpoint.routes = Routes(endpoint.name, self._green)
+        endpoint.variants = dict(self._green.variants)
+        endpoint.config_name = self._green.config_name
+        endpoint.data_capture = self._data_capture
+        self._stage("Deleting", "Terminating the instances of the old fleet.")
+        await self._discard(self._blue)
+        endpoint.pending = None
+        enter(endpoint, "InService")
+
+    async def _roll_back(self, reason: str) -> None:
+        """All traffic to the old fleet, the new one away."""
+        endpoint = self._endpoint
+        # the reason is told at the end: while RollingBack the endpoint has not failed
+        enter(endpoint, "RollingBack")
+        try:
+            if self._policy.rolling is not None:
+                await self._restore_blue(self._policy.rolling)
+            self._pending.green_share = 0.0
+            endpoint.routes = Routes(endpoint.name, self._blue)
+            await self._discard(self._green)
+        except Exception as error:
+            if not isinstance(error, DeploymentFailed):
+                log.exception("the rollback of endpoint %s failed", endpoint.name)
+            await self._settle()
+            status, reason = "UpdateRollbackFailed", f"{reason} The rollback failed: {error}"
+        else:
+            status = "InService"
+        endpoint.pending = None
+        enter(endpoint, status, reason)
+
+    async def _restore_blue(self, rolling: Rolling) -> None:
+        """Bring the old fleet back to its size, in batches of RollbackMaximumBatchSize."""
+        (blue,) = self._blue.variants.values()
+        ((name, count),) = self._counts.items()
+        wanted = blue.desired_instance_count
+        size = len(blue.fleet.in_service())
+        while size < wanted:
+            size = min(wanted, size + rolling.rollback_batch.instances(wanted))
+            await scale_fleets(self._blue.variants, {blue.name: size})
+            share = min(self._pending.green_share, 1 - size / wanted)
+            self._shift({name: share})
+            if share > 0:
+                await scale_fleets(self._green.variants, {name: max(1, math.ceil(count * share - 1e-9))})
+
+    async def _settle(self) -> None:
+        """After a rollback that failed: serve with the side that has more instances, stop the other."""
+        endpoint = self._endpoint
+        winner, loser = sorted((self._blue, self._green), key=_in_service, reverse=True)
+        endpoint.routes = Routes(endpoint.name, winner)
+        endpoint.variants = dict(winner.variants)
+        endpoint.config_name = winner.config_name
+        if winner is self._green:
+            endpoint.data_capture = self._data_capture
+        await self._discard(loser)
+
+    async def _discard(self, side: Side) -> None:
+        await stop_fleets(side.variants.values(), drain=True)
+        if side.capture is not None:
+            await side.capture.close()
+
+    def _shift(self, shares: Mapping[str, float]) -> None:
+        self._stage("ActivatingTraffic", "Shifting traffic to the new fleet.")
+        self._pending.green_share = sum(shares.values()) / len(shares)
+        self._endpoint.routes = Routes(self._endpoint.name, self._blue, self._green, shares)
+
+    def _stage(self, status: str, message: str) -> None:
+        self._pending.stage_status = dict.fromkeys(self._green.variants, (status, message))
+
+
+def _in_service(side: Side) -> int:
+    return sum(len(variant.fleet.in_service()) for variant in side.variants.values())
