@@ -11,7 +11,7 @@ from sandbox.alarms.series import Series, is_statistic
 from sandbox.alarms.source import Point
 from sandbox.clock import Clock
 
-ReadPoints = Callable[[str, str, Mapping[str, str]], Sequence[Point]]
+ReadPoints = Callable[[str, str, Mapping[str, str], str], Sequence[Point]]
 
 _DEFAULT_PERIOD = 60
 _GROWING = {"Sum", "SampleCount", "Maximum"}
@@ -87,11 +87,12 @@ class AlarmMetric:
         """Take in new points.
 
         Args:
-            points: Gives the points of a namespace, metric and exact dimensions.
+            points: Gives the points of a namespace, metric and exact dimensions, for a statistic.
             oldest: Number of the oldest period of interest.
         """
         for query in self._queries.values():
-            query.series.absorb(points(query.namespace, query.metric, query.dimensions), oldest)
+            found = points(query.namespace, query.metric, query.dimensions, query.statistic)
+            query.series.absorb(found, oldest)
 
     def window(self, last: int, count: int) -> AlarmWindow:
         """The data points of the periods up to and including number `last`."""

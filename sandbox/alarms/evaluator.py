@@ -174,7 +174,10 @@ class AlarmEvaluator:
             metric = self._metrics[key] = AlarmMetric(alarm, self._clock)
         running = int(now // metric.period)
         last = int((now - LAG) // metric.period) - 1
-        metric.read(lambda *which: self._source.points(key[0], *which), last - rule.reads + 1)
+        metric.read(
+            lambda namespace, name, dimensions, _: self._source.points(key[0], namespace, name, dimensions),
+            last - rule.reads + 1,
+        )
         while last < running and metric.surely_breaches(last + 1, rule.comparison, rule.threshold):
             last += 1
         return metric.window(last, rule.reads)
