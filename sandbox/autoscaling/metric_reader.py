@@ -30,9 +30,16 @@ class MetricReader:
         self._aws = aws
         self._clock = clock
 
-    async def values(self, alarm: Params, scope: Scope) -> list[float]:
-        """The latest data points of an alarm's evaluation periods, oldest first, with that of the running
-        period.
+    async def values(
+        self, alarm: Params, scope: Scope, *, since: float = float("-inf"), with_running: bool = False
+    ) -> list[float]:
+        """The latest data points of an alarm, for as many periods as it evaluates, oldest first.
+
+        Args:
+            alarm: The alarm, in words of PutMetricAlarm.
+            scope: Account and Region.
+            since: Epoch seconds; periods that started before are left out.
+            with_running: Whether periods count that are not over, and whose sums are not complete.
 
         Raises:
             ExpressionError: The alarm's metric math cannot be computed.
