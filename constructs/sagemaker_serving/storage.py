@@ -1,0 +1,250 @@
+"""Where data rests: the stack's own key, its encrypted buckets, and the topic that alarms are sent to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+
+from constructs import Construct
+
+from .acknowledgements import Pack, acknowledge, acknowledge_regulated
+from .errors import Findings
+from .limits import check_integer
+
+LOG_RETENTION_DAYS = (
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+)  # fmt: skip
+"""Days that CloudWatch Logs can keep a group's events (API operation PutRetentionPolicy)."""
+
+
+@dataclass(frozen=True)
+class Retention:
+    """What becomes of data with time, and when its stack is removed.
+
+    Args:
+        keep_data: True: buckets, keys and logs outlive their stack, and buckets keep earlier versions of
+        their
+            objects. False: removing the stack removes them with all that is in them.
+        log_days: Days that logs are kept; one of `LOG_RETENTION_DAYS`.
+        data_days: Days that objects are kept in a bucket, at least 1.
+
+    Raises:
+        InvalidConfiguration: A number of days that the service does not know.
+    """
+
+    keep_data: bool
+    log_days: int = 30
+    data_days: int = 90
+
+    def __post_init__(self) -> None:
+        findings = Findings("Retention")
+        findings.require(
+            self.log_days in LOG_RETENTION_DAYS,
+            "log_days",
+            self.log_days,
+            "CloudWatch Logs keeps events for one of these numbers of days: "
+            f"{', '.join(map(str, LOG_RETENTION_DAYS))} (API operation PutRetentionPolicy)",
+            "choose one of them",
+        )
+        check_integer(findings, "data_days", self.data_days, low=1, source="S3 lifecycle Expiration.Days")
+        findings.raise_if_any()
+
+    @property
+    def removal_policy(self) -> cdk.RemovalPolicy:
+        """For CloudFormation's DeletionPolicy and UpdateReplacePolicy.
+
+        What a failed first deployment made is removed in any case: it holds nothing yet, and a log group
+        that is left
+        behind would stand in the way of the next attempt.
+        """
+        kept = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+        return kept if self.keep_data else cdk.RemovalPolicy.DESTROY
+
+
+class EncryptionKey(kms.Key):
+    """The stack's own key: rotates each year, and is removed or kept with the data it protects.
+
+    The account's IAM policies decide who may use it; services that act on their own behalf get a statement
+    from
+    the construct that needs it.
+
+    Args:
+        retention: Whether the key outlives the stack. A removed key can still be recovered for 7 days.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, retention: Retention) -> None:
+        super().__init__(
+            scope,
+            id_,
+            description=f"Data at rest of {cdk.Stack.of(scope).stack_name}",
+            enable_key_rotation=True,
+            pending_window=cdk.Duration.days(30 if retention.keep_data else 7),
+            removal_policy=retention.removal_policy,
+        )
+
+    def allow_service(
+        self,
+        sid: str,
+        service: str,
+        *,
+        actions: Sequence[str],
+        conditions: dict[str, dict[str, object]],
+    ) -> None:
+        """Let an AWS service use the key on its own behalf.
+
+        Args:
+            sid: Name of the statement; letters and digits.
+            service: Service principal, for example ``cloudwatch.amazonaws.com``.
+            actions: Actions without their ``kms:``.
+            conditions: What narrows it down to this stack's resources.
+        """
+        self.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid=sid,
+                principals=[iam.ServicePrincipal(service)],
+                actions=[f"kms:{action}" for action in actions],
+                resources=["*"],  # in a key's policy: this key
+                conditions=conditions,
+            )
+        )
+
+
+class DataBucket(s3.Bucket):
+    """A private bucket: encrypted with the stack's key, reached over TLS only, emptied by a lifecycle rule.
+
+    Kept data also gets versions and access logs (in a second bucket); a throw-away bucket empties itself
+    when its
+    stack is removed.
+
+    Args:
+        key: Encrypts every object.
+        retention: How long objects stay, and whether the bucket outlives the stack.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, key: kms.IKey, retention: Retention) -> None:
+        logs = (
+            AccessLogBucket(scope, f"{id_}AccessLogs", retention=retention) if retention.keep_data else None
+        )
+        super().__init__(
+            scope,
+            id_,
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=key,
+            bucket_key_enabled=True,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            versioned=retention.keep_data,
+            server_access_logs_bucket=logs,
+            lifecycle_rules=[_expiry(retention)],
+            removal_policy=retention.removal_policy,
+            auto_delete_objects=not retention.keep_data,
+        )
+        acknowledge_regulated(self, _NOT_REPLICATED)
+        if not retention.keep_data:
+            _acknowledge_throw_away(self)
+
+
+class AccessLogBucket(s3.Bucket):
+    """Receives the access logs of a `DataBucket`.
+
+    Args:
+        retention: How long log files stay.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, retention: Retention) -> None:
+        super().__init__(
+            scope,
+            id_,
+            encryption=s3.BucketEncryption.S3_MANAGED,  # S3 delivers access logs to no other kind
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            versioned=retention.keep_data,
+            lifecycle_rules=[_expiry(retention)],
+            removal_policy=retention.removal_policy,
+            auto_delete_objects=not retention.keep_data,
+        )
+        not_logged = "This bucket receives access logs; logging its own deliveries would never end."
+        acknowledge(self, Pack.AWS_SOLUTIONS, {"S1": not_logged})
+        acknowledge_regulated(self, {"S3BucketLoggingEnabled": not_logged, **_NOT_REPLICATED})
+        no_kms = (
+            "S3 delivers server access logs only to buckets with SSE-S3 (Amazon S3 User Guide, server logs)."
+        )
+        acknowledge(self, Pack.NIST, {"S3DefaultEncryptionKMS": no_kms})
+        acknowledge(self, Pack.HIPAA, {"S3DefaultEncryptionKMS": no_kms})
+        acknowledge(self, Pack.PCI, {"S3DefaultEncryptionKMS": no_kms})
+
+
+class AlarmTopic(sns.Topic):
+    """The topic that this stack's alarms are sent to: encrypted, over TLS only, open to CloudWatch alone.
+
+    Args:
+        key: Encrypts the messages; gets the statement that lets CloudWatch alarms use it.
+        emails: Addresses that are asked to subscribe.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, key: EncryptionKey, emails: Sequence[str] = ()) -> None:
+        super().__init__(scope, id_, master_key=key, enforce_ssl=True)
+        stack = cdk.Stack.of(self)
+        own_alarms: dict[str, dict[str, object]] = {
+            "StringEquals": {"aws:SourceAccount": stack.account},
+            "ArnLike": {
+                "aws:SourceArn": f"arn:{cdk.Aws.PARTITION}:cloudwatch:{stack.region}:{stack.account}:alarm:*"
+            },
+        }
+        # TLS only means a policy of our own, and that replaces the default one that let alarms in
+        self.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AlarmsOfThisAccount",
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[self.topic_arn],
+                conditions=own_alarms,
+            )
+        )
+        key.allow_service(
+            "AlarmsOfThisAccount",
+            "cloudwatch.amazonaws.com",
+            actions=["Decrypt", "GenerateDataKey*"],
+            conditions=own_alarms,
+        )
+        for index, email in enumerate(emails):
+            sns.Subscription(
+                self, f"Email{index}", topic=self, protocol=sns.SubscriptionProtocol.EMAIL, endpoint=email
+            )
+
+
+_NOT_REPLICATED = {
+    "S3BucketReplicationEnabled": "What is stored here is a record of requests that serving does not need; "
+    "a second copy in another Region would only double the personal data that is kept."
+}
+
+
+def _expiry(retention: Retention) -> s3.LifecycleRule:
+    return s3.LifecycleRule(
+        id="expire",
+        expiration=cdk.Duration.days(retention.data_days),
+        noncurrent_version_expiration=cdk.Duration.days(30) if retention.keep_data else None,
+        abort_incomplete_multipart_upload_after=cdk.Duration.days(7),
+    )
+
+
+def _acknowledge_throw_away(bucket: s3.Bucket) -> None:
+    reason = "Throw-away data of a development stack: it goes with the stack, so there is nothing to {}."
+    acknowledge(bucket, Pack.AWS_SOLUTIONS, {"S1": reason.format("audit")})
+    acknowledge_regulated(
+        bucket,
+        {
+            "S3BucketLoggingEnabled": reason.format("audit"),
+            "S3BucketVersioningEnabled": reason.format("restore"),
+        },
+    )

@@ -1,0 +1,1 @@
+"""The patterns: one thin stack each, and the settings they are deployed with."""

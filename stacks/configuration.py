@@ -1,0 +1,201 @@
+"""Reads config/<environment>.yaml; whatever is wrong with it comes back as one message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import pydantic
+import yaml
+from pydantic import BaseModel, Field, create_model
+
+from sagemaker_serving.errors import Finding, InvalidConfiguration
+from sagemaker_serving.limits import suggest
+
+from .base import Target
+from .registry import PATTERNS
+from .settings import DataSettings, PatternSettings, Section
+
+DEFAULT_ENVIRONMENT = "dev"
+
+Patterns: type[Section] = create_model(  # one optional section for each registered pattern
+    "Patterns",
+    __base__=Section,
+    **{name: (stack.settings_type | None, None) for name, stack in PATTERNS.items()},  # type: ignore[call-overload]
+)
+
+
+class Configuration(Section):
+    """One environment: where to deploy, what becomes of data, and which patterns.
+
+    Account and Region come from the CDK CLI unless the file names them.
+    """
+
+    account: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
+    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d+$")] | None = None
+    termination_protection: bool = False
+    alarm_emails: list[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]] = Field(default_factory=list)
+    data: DataSettings
+    patterns: Patterns  # type: ignore[valid-type]
+
+    def enabled(self) -> Iterator[tuple[str, PatternSettings]]:
+        """Name and settings of each pattern that is to be deployed."""
+        for name in PATTERNS:
+            settings = getattr(self.patterns, name)
+            if settings is not None and settings.enabled:
+                yield name, settings
+
+    def target(self, environment: str, *, root: Path, account: str | None, region: str | None) -> Target:
+        """Where and how the patterns are deployed.
+
+        Args:
+            environment: The environment's name.
+            root: The project's folder.
+            account: The CDK CLI's account, for a file that names none.
+            region: The CDK CLI's Region, for a file that names none.
+        """
+        return Target(
+            environment=environment,
+            root=root,
+            account=self.account or account,
+            region=self.region or region,
+            retention=self.data.build(),
+            termination_protection=self.termination_protection,
+            alarm_emails=tuple(self.alarm_emails),
+        )
+
+
+def load(environment: str, folder: Path) -> Configuration:
+    """Read an environment's file.
+
+    Args:
+        environment: Name of the file without ``.yaml``.
+        folder: Where the files are.
+
+    Raises:
+        InvalidConfiguration: No such file, not YAML, or anything wrong in it; all findings at once.
+    """
+    path = _find(environment, folder)
+    where = f"{folder.name}/{path.name}"
+    document = _parse(path, where)
+    try:
+        return Configuration.model_validate(document)
+    except pydantic.ValidationError as error:
+        findings = [found for item in error.errors() for found in _findings(item)]
+        raise InvalidConfiguration(where, findings) from None
+
+
+def _find(environment: str, folder: Path) -> Path:
+    there = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    if environment not in there:
+        fix = suggest(environment, there) if there else f"add {folder.name}/{DEFAULT_ENVIRONMENT}.yaml"
+        rule = f"there are these environments: {', '.join(there) or 'none'} ({folder.name}/*.yaml)"
+        raise InvalidConfiguration("the environment (-c env=...)", [Finding("env", environment, rule, fix)])
+    return there[environment]
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that notices when a key is there twice; YAML's own takes the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[object, int] = {}
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if isinstance(key, str | int | float | bool) and seen.setdefault(key, line) != line:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is in line {seen[key]} already", key_node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def _parse(path: Path, where: str) -> object:
+    fix = "correct the file"
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        problem = f"not valid YAML: {error.problem or error.context}"
+        finding = Finding(f"line {line}", _line(path, line), problem, fix)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        finding = Finding("file", path.name, f"not valid YAML in UTF-8: {error}", fix)
+    except OSError as error:
+        finding = Finding("file", path.name, f"cannot be read: {error.strerror}", "make it readable")
+    raise InvalidConfiguration(where, [finding])
+
+
+def _line(path: Path, number: int) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return lines[number - 1].strip() if number <= len(lines) else ""
+
+
+def _findings(item: Any) -> Iterable[Finding]:
+    """What pydantic says, in our words: the path as in the file, what is allowed, and what to do."""
+    location: Sequence[str | int] = item["loc"]
+    section = _section_at(location)
+    path = _dotted(location)
+    cause = item.get("ctx", {}).get("error")
+    if isinstance(cause, InvalidConfiguration):
+        return [_renamed(finding, location, section) for finding in cause.findings]
+    match item["type"]:
+        case "extra_forbidden":
+            keys = sorted(_section_at(location[:-1]).model_fields)
+            rule = f"there is no such key here; the keys are {', '.join(keys)}"
+            return [Finding(path, item["input"], rule, suggest(str(location[-1]), keys))]
+        case "missing":
+            return [Finding(path, None, "is needed", "add the key")]
+        case "literal_error":
+            expected = str(item["ctx"]["expected"])
+            return [
+                Finding(
+                    path,
+                    item["input"],
+                    f"must be {expected}",
+                    suggest(str(item["input"]), re.findall(r"'([^']+)'", expected)),
+                )
+            ]
+        case "model_type":
+            return [Finding(path or "file", item["input"], "must be keys with values", "see config/dev.yaml")]
+        case "string_pattern_mismatch" | "string_type" if location[-1] == "account":
+            return [Finding(path, item["input"], "must be 12 digits", 'put them in quotes: "123456789012"')]
+    rule = re.sub(r"^Input should", "must", item["msg"])
+    return [Finding(path, item["input"], rule, "correct the value")]
+
+
+def _renamed(finding: Finding, location: Sequence[str | int], section: type[BaseModel]) -> Finding:
+    head, dot, rest = finding.field.partition(".")
+    head = head.partition("[")[0] if head.partition("[")[0] in getattr(section, "keys", {}) else head
+    key = getattr(section, "keys", {}).get(head, head)
+    return Finding(_dotted([*location, key + dot + rest]), finding.value, finding.rule, finding.fix)
+
+
+def _section_at(location: Sequence[str | int]) -> type[BaseModel]:
+    """The deepest section on the way to a place in the file."""
+    section: type[BaseModel] = Configuration
+    for step in location:
+        field = section.model_fields.get(str(step))
+        inner = (
+            next((kind for kind in _kinds(field.annotation) if _is_section(kind)), None) if field else None
+        )
+        if inner is None:
+            break
+        section = inner
+    return section
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) or (annotation,)
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _dotted(location: Iterable[str | int]) -> str:
+    text = ""
+    for step in location:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return text.removeprefix(".")

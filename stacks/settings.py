@@ -1,0 +1,285 @@
+"""Typed settings that several patterns share; each section turns itself into the library's value.
+
+The library's rules are not repeated here: a section builds its value when it is read, and what the value
+complains
+about is reported under the key that a person wrote (`Section.keys`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+import aws_cdk as cdk
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sagemaker_serving.alarms import AlarmThresholds, AlarmWindow, Severity
+from sagemaker_serving.artifacts import ModelArtifact
+from sagemaker_serving.deployment import AllAtOnce, Canary, CapacitySize, DeploymentPolicy, Linear, Rolling
+from sagemaker_serving.errors import Finding, InvalidConfiguration
+from sagemaker_serving.images import FrameworkImage
+from sagemaker_serving.model import Container
+from sagemaker_serving.network import VpcAttachment
+from sagemaker_serving.scaling_policies import AutoScaling, TargetTracking
+from sagemaker_serving.storage import Retention
+from sagemaker_serving.variants import InstanceVariant
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Percent = Annotated[float, Field(gt=0, le=100)]
+
+
+class Section(BaseModel):
+    """A part of a configuration file: unknown keys, wrong types and values that the library refuses are
+    mistakes.
+
+    Attributes:
+        keys: What the library calls a value to the key that holds it, where the two differ.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    keys: ClassVar[dict[str, str]] = {}
+
+    def build(self) -> object:
+        """The library's value that this section describes; None where there is none."""
+        return None
+
+    @model_validator(mode="after")
+    def _library_accepts(self) -> Self:
+        self.build()
+        return self
+
+
+class DataSettings(Section):
+    """What becomes of data and logs."""
+
+    keys: ClassVar[dict[str, str]] = {"log_days": "log_retention_days", "data_days": "retention_days"}
+
+    keep: bool = Field(description="keep buckets, key and logs when the stack is removed")
+    retention_days: int = 90
+    log_retention_days: int = 30
+
+    def build(self) -> Retention:
+        """As the storage constructs take it."""
+        return Retention(keep_data=self.keep, log_days=self.log_retention_days, data_days=self.retention_days)
+
+
+class VpcSettings(Section):
+    """Where a model's containers are attached."""
+
+    subnet_ids: list[str]
+    security_group_ids: list[str]
+
+    def build(self) -> VpcAttachment:
+        """As `ServingModel` takes it."""
+        return VpcAttachment(subnet_ids=self.subnet_ids, security_group_ids=self.security_group_ids)
+
+
+class ModelSettings(Section):
+    """What an endpoint serves."""
+
+    directory: str | None = None
+    s3_uri: str | None = None
+    framework: Literal["scikit-learn", "xgboost", "pytorch", "huggingface"]
+    framework_version: str
+    environment: dict[str, str] = {}
+    network_isolation: bool = False
+    vpc: VpcSettings | None = None
+
+    @model_validator(mode="after")
+    def _one_artifact(self) -> Self:
+        if (self.directory is None) == (self.s3_uri is None):
+            rule = "a model comes from either a directory or an s3_uri"
+            finding = Finding("directory", self.directory, rule, "give one of the two")
+            raise InvalidConfiguration("model", [finding])
+        return self
+
+    def container(self, root: Path) -> Container:
+        """As `ServingModel` takes it.
+
+        Args:
+            root: What ``directory`` is relative to.
+        """
+        if self.s3_uri is not None:
+            artifact = ModelArtifact.from_s3_uri(self.s3_uri)
+        else:
+            artifact = ModelArtifact.from_directory(root / str(self.directory))
+        return Container(image=self.image(), artifact=artifact, environment=self.environment)
+
+    def image(self) -> FrameworkImage:
+        """The framework's image."""
+        make = {
+            "scikit-learn": FrameworkImage.sklearn,
+            "xgboost": FrameworkImage.xgboost,
+            "pytorch": FrameworkImage.pytorch,
+            "huggingface": FrameworkImage.huggingface,
+        }[self.framework]
+        return make(version=self.framework_version)
+
+    def vpc_attachment(self) -> VpcAttachment | None:
+        """As `ServingModel` takes it."""
+        return self.vpc.build() if self.vpc else None
+
+
+class InstanceSettings(Section):
+    """What an endpoint runs on."""
+
+    keys: ClassVar[dict[str, str]] = {
+        "initial_instance_count": "instance_count",
+        "container_startup_timeout": "container_startup_timeout_seconds",
+    }
+
+    instance_type: str
+    instance_count: int = 1
+    container_startup_timeout_seconds: int | None = None
+
+    def build(self) -> InstanceVariant:
+        """The endpoint's one variant, named ``primary``."""
+        timeout = self.container_startup_timeout_seconds
+        return InstanceVariant(
+            instance_type=self.instance_type,
+            initial_instance_count=self.instance_count,
+            container_startup_timeout=None if timeout is None else _seconds(timeout),
+        )
+
+
+class ScalingSettings(Section):
+    """How the number of instances follows the load."""
+
+    keys: ClassVar[dict[str, str]] = {
+        "min_capacity": "min_instances",
+        "max_capacity": "max_instances",
+        "target": "invocations_per_instance_per_minute",
+        "scale_in_cooldown": "scale_in_cooldown_seconds",
+        "scale_out_cooldown": "scale_out_cooldown_seconds",
+    }
+
+    min_instances: int
+    max_instances: int
+    invocations_per_instance_per_minute: float
+    scale_in_cooldown_seconds: int = 300
+    scale_out_cooldown_seconds: int = 60
+
+    def build(self) -> AutoScaling:
+        """As `ServingEndpoint.scale_variant` takes it."""
+        return AutoScaling(
+            min_capacity=self.min_instances,
+            max_capacity=self.max_instances,
+            policies=[
+                TargetTracking.invocations_per_instance(
+                    self.invocations_per_instance_per_minute,
+                    scale_in_cooldown=_seconds(self.scale_in_cooldown_seconds, "scale_in_cooldown"),
+                    scale_out_cooldown=_seconds(self.scale_out_cooldown_seconds, "scale_out_cooldown"),
+                )
+            ],
+        )
+
+
+class DeploymentSettings(Section):
+    """How an update reaches the endpoint."""
+
+    keys: ClassVar[dict[str, str]] = {
+        "wait": "bake_seconds",
+        "termination_wait": "termination_wait_seconds",
+        "maximum_execution_timeout": "maximum_execution_timeout_seconds",
+        "size": "step_instances",
+        "step": "step_instances",
+        "batch": "step_instances",
+    }
+
+    strategy: Literal["all_at_once", "canary", "linear", "rolling"]
+    bake_seconds: int
+    step_instances: int | None = None
+    step_percent: int | None = None
+    termination_wait_seconds: int = 0
+    maximum_execution_timeout_seconds: int | None = None
+
+    def build(self) -> DeploymentPolicy:
+        """As `ServingEndpoint` takes it."""
+        wait = _seconds(self.bake_seconds, "wait")
+        terminate = _seconds(self.termination_wait_seconds, "termination_wait")
+        timeout = self.maximum_execution_timeout_seconds
+        longest = None if timeout is None else _seconds(timeout, "maximum_execution_timeout")
+        size = self._step()
+        if size is None:
+            return AllAtOnce(wait=wait, termination_wait=terminate, maximum_execution_timeout=longest)
+        if self.strategy == "canary":
+            return Canary(size=size, wait=wait, termination_wait=terminate, maximum_execution_timeout=longest)
+        if self.strategy == "linear":
+            return Linear(step=size, wait=wait, termination_wait=terminate, maximum_execution_timeout=longest)
+        return Rolling(batch=size, wait=wait, maximum_execution_timeout=longest)
+
+    def _step(self) -> CapacitySize | None:
+        given = {
+            key: value
+            for key, value in (("step_instances", self.step_instances), ("step_percent", self.step_percent))
+            if value is not None
+        }
+        wanted = 0 if self.strategy == "all_at_once" else 1
+        if len(given) != wanted:
+            rule = (
+                "all_at_once moves all traffic in one step"
+                if not wanted
+                else f"{self.strategy} needs either step_instances or step_percent"
+            )
+            fix = "remove both steps" if not wanted else "give one of the two, for example step_percent: 50"
+            raise InvalidConfiguration("deployment", [Finding("strategy", self.strategy, rule, fix)])
+        if not wanted:
+            return None
+        key, value = given.popitem()
+        if self.strategy == "rolling" and self.termination_wait_seconds:
+            rule = "rolling replaces instances one batch after the other; no old fleet waits for its end"
+            finding = Finding("termination_wait", self.termination_wait_seconds, rule, "remove it")
+            raise InvalidConfiguration("deployment", [finding])
+        return CapacitySize.instances(value) if key == "step_instances" else CapacitySize.percent(value)
+
+
+class AlarmSettings(Section):
+    """When to raise an alarm; every key has a default."""
+
+    keys: ClassVar[dict[str, str]] = {"evaluation_periods": "evaluation_minutes"}
+
+    evaluation_minutes: int = 2
+    server_error_rate: Share = 0.05
+    client_error_rate: Share = 0.25
+    model_latency_p99_milliseconds: Annotated[float, Field(gt=0)] = 1000
+    cpu_percent: Percent = 85
+    memory_percent: Percent = 85
+    disk_percent: Percent = 75
+    idle_hours: int | None = 24
+
+    def build(self) -> AlarmThresholds:
+        """As `EndpointMonitoring` takes it."""
+        self.window()
+        return AlarmThresholds(
+            server_error_rate={Severity.CRITICAL: self.server_error_rate},
+            client_error_rate={Severity.WARNING: self.client_error_rate},
+            model_latency_p99_seconds={Severity.CRITICAL: self.model_latency_p99_milliseconds / 1000},
+            cpu_percent={Severity.WARNING: self.cpu_percent},
+            memory_percent={Severity.WARNING: self.memory_percent},
+            disk_percent={Severity.WARNING: self.disk_percent},
+            idle_hours=self.idle_hours,
+        )
+
+    def window(self) -> AlarmWindow:
+        """How long a threshold must be exceeded, in data points of a minute."""
+        return AlarmWindow(evaluation_periods=self.evaluation_minutes)
+
+
+class CaptureSettings(Section):
+    """Which share of requests and answers is recorded."""
+
+    sampling_percentage: Annotated[int, Field(ge=0, le=100)]
+
+
+class PatternSettings(Section):
+    """What every pattern has."""
+
+    enabled: bool = True
+
+
+def _seconds(value: int, field: str = "container_startup_timeout") -> cdk.Duration:
+    if value < 0:  # a duration cannot be negative, so no value object could complain
+        raise InvalidConfiguration(
+            "duration", [Finding(field, value, "must be 0 or more seconds", "give a number of seconds")]
+        )
+    return cdk.Duration.seconds(value)
