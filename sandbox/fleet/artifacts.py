@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sandbox.archives import DEFAULT_LIMITS, BadArchive, Limits, unpack
 from sandbox.aws import LocalAws
-from sandbox.failures import FleetFailed
+from sandbox.fleet.archives import DEFAULT_LIMITS, BadArchive, Limits, unpack
+from sandbox.fleet.failures import FleetFailed
 from sandbox.store import Params, Scope
 
 _CHUNK = 1024 * 1024

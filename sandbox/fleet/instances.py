@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sandbox.artifact_store import ArtifactStore
 from sandbox.clock import Clock
-from sandbox.containers import Container, ContainerPlan
-from sandbox.failures import FleetFailed
+from sandbox.fleet.artifacts import ArtifactStore
+from sandbox.fleet.containers import Container, ContainerPlan
+from sandbox.fleet.failures import FleetFailed
+from sandbox.fleet.output import Output
 from sandbox.logs import LogPublisher
-from sandbox.output import Output
 from sandbox.store import Params, Scope
 
 # starting a process is real work: a fast clock must not leave it no time at all
@@ -35,10 +35,12 @@ class Instance:
     Args:
         id: ``i-`` and 17 hexadecimal digits.
         root: Its own folder.
-        state: ``Pending``, ``InService``, ``Suspect`` (being checked), ``Draining`` or ``Terminated``.
+        state: ``Pending``, ``InService``, ``Suspect`` (being checked), ``Draining``, ``Failed`` or
+            ``Terminated``.
         containers: Its model servers, in the order of the model's containers.
         in_flight: Invocations that it is working on.
         started_at: When it came into service, by time.monotonic().
+        crashes: How often in a row its predecessors were lost soon after they had started.
         wake: Set when somebody should look at it: a process ended, or an invocation could not reach it.
         idle: Set while nothing is in flight after draining began.
     """
@@ -49,6 +51,7 @@ class Instance:
     containers: list[Container] = field(default_factory=list)
     in_flight: int = 0
     started_at: float = 0.0
+    crashes: int = 0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -113,8 +116,11 @@ class Launcher:
             await self._prepare(instance)
             window = self._window("ContainerStartupHealthCheckTimeoutInSeconds", _HEALTH_CHECK_WINDOW)
             for container in instance.containers:
-                await container.start(self.gateway_url, self.scope, self.lifeline, self.workers)
+                container.start(self.gateway_url, self.scope, self.lifeline)
             await self._wait_until_healthy(instance, window)
+        except OSError as error:
+            await _finish(instance.terminate(0))
+            raise FleetFailed(f"The sandbox could not start a model server: {error}.") from error
         except BaseException as error:
             if isinstance(error, FleetFailed):
                 instance.log(error.reason)
@@ -172,9 +178,10 @@ class Launcher:
             raise FleetFailed(f"{self._not_healthy(container)} {await container.why_it_ended()}")
 
     def _not_healthy(self, container: Container) -> str:
+        variant = self.variant["VariantName"]
         return (
-            f"The {container.hostname} container for production variant {self.variant['VariantName']} did not pass "
-            "the ping health check. Please check CloudWatch logs for this endpoint."
+            f"The {container.hostname} container for production variant {variant} did not pass the "
+            "ping health check. Please check CloudWatch logs for this endpoint."
         )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from sandbox.failures import FleetFailed
+from sandbox.fleet.failures import FleetFailed
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.artifact_store import ArtifactStore, ModelSource
-from sandbox.container_images import Framework, framework_of, missing_requirements
-from sandbox.failures import FleetFailed
+from sandbox.fleet.artifacts import ArtifactStore, ModelSource
+from sandbox.fleet.failures import FleetFailed
+from sandbox.fleet.images import Framework, framework_of, missing_requirements
+from sandbox.fleet.output import Output
 from sandbox.model_server import EXIT_LOAD_FAILED
-from sandbox.output import Output
 from sandbox.store import Params, Scope
 
-_MODEL_SERVER = Path(__file__).with_name("model_server") / "__main__.py"
+_MODEL_SERVER = Path(__file__).parents[1] / "model_server" / "__main__.py"
 _PING = b"GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 PING_TIMEOUT = 2.0
@@ -143,25 +142,24 @@ class Container:
         if not (self._code / program).is_file():
             hint = " It is there, but not in code/: move it." if (model_dir / program).is_file() else ""
             raise FleetFailed(
-                f"The model data at {data} of container {self.hostname} has no code/{program}, the script with "
-                f"model_fn and predict_fn (SAGEMAKER_PROGRAM names it, default inference.py).{hint}"
+                f"The model data at {data} of container {self.hostname} has no code/{program}, the script "
+                f"with model_fn and predict_fn (SAGEMAKER_PROGRAM names it, default inference.py).{hint}"
             )
         missing = missing_requirements(self._code / "requirements.txt")
         if missing:
             raise FleetFailed(
-                f"code/requirements.txt of container {self.hostname} asks for {', '.join(missing)}, which the "
-                "sandbox's environment does not have and the sandbox does not install. "
+                f"code/requirements.txt of container {self.hostname} asks for {', '.join(missing)}, which "
+                "the sandbox's environment does not have and the sandbox does not install. "
                 f"Install with: python -m pip install {' '.join(repr(line) for line in missing)}"
             )
 
-    async def start(self, gateway_url: str, scope: Scope, lifeline: int, workers: Executor) -> None:
+    def start(self, gateway_url: str, scope: Scope, lifeline: int) -> None:
         """Start the process; it answers /ping when its model is loaded.
 
         Args:
             gateway_url: The AWS that the model may call.
             scope: Account and Region that it calls as.
             lifeline: Read end of a pipe; the process ends when nobody holds the other end any more.
-            workers: Where to start it, for forking takes time.
         """
         loop = asyncio.get_running_loop()
         # bound and listening before the process starts: no race for the port, and callers wait in its queue
@@ -169,9 +167,8 @@ class Container:
             self.port = listener.getsockname()[1]
             self.url = f"http://127.0.0.1:{self.port}"
             environment = self._environment(gateway_url, scope)
-            process = await loop.run_in_executor(
-                workers, self._spawn, listener.fileno(), lifeline, environment
-            )
+            # on this thread: it takes a millisecond, and a cancelled task must not lose a process
+            process = self._spawn(listener.fileno(), lifeline, environment)
         # our copy of the socket is closed: connections are refused from the moment the process is gone
         self._process, self.pid = process, process.pid
         name = f"{self.output.name} exit"
