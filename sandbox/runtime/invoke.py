@@ -10,7 +10,8 @@ from time import perf_counter
 from typing import TypeVar
 
 from sandbox.errors import ServiceError
-from sandbox.fleet import Container, Instance
+from sandbox.fleet import Instance
+from sandbox.fleet.containers import Container
 from sandbox.runtime import answers
 from sandbox.runtime.answers import Reply
 from sandbox.runtime.containers import check_targets, display_name, is_direct
@@ -164,7 +165,9 @@ class Invoker:
             try:
                 instance = await fleet.acquire(loop.time() + ACQUIRE_SECONDS)
             except TimeoutError:
-                continue  # traffic may go to another fleet by now; the deadline is watched outside
+                # none in service, or the fleet was stopped: see where traffic goes now, until the deadline
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
             trip.instance = instance
             try:
                 return await visit(trip, target, instance)

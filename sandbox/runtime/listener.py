@@ -83,6 +83,7 @@ class RuntimeListener:
         listening = _bind(self._settings.runtime_port)
         config = uvicorn.Config(
             self._app,
+            interface="asgi3",
             http="httptools",
             ws="none",
             loop="none",

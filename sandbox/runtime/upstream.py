@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
+from typing import cast
 
 import httptools
 
@@ -175,7 +176,8 @@ class _Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def send(self, head: bytes, body: bytes, limit: int | None) -> Answer:
-        assert self._transport is not None  # noqa: S101 - it is connected
+        if self._transport is None:
+            raise NotReceived("the connection was closed at once")
         self._answer = answer = Answer(self, limit)
         self._any_byte = False
         # one write: one segment for a small request
@@ -202,8 +204,7 @@ class _Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from it
 
     def data_received(self, data: bytes) -> None:
         if self._answer is None:
