@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 import aws_cdk as cdk
 
@@ -45,3 +46,33 @@ def acknowledge_regulated(construct: IConstruct, findings: Mapping[str, str]) ->
     """
     for pack in _ALL_BUT_AWS_SOLUTIONS:
         acknowledge(construct, pack, findings)
+
+
+def acknowledge_wildcards(construct: IConstruct, resources: Mapping[str, str]) -> None:
+    """Accept that a policy's statements end in a wildcard.
+
+    Args:
+        construct: The policy.
+        resources: Resource as it stands in the statement to the reason why nothing narrower is possible.
+    """
+    stack = cdk.Stack.of(construct)
+    acknowledge(
+        construct,
+        Pack.AWS_SOLUTIONS,
+        {f"IAM5[Resource::{_plain(stack.resolve(name))}]": reason for name, reason in resources.items()},
+    )
+
+
+def _plain(value: Any) -> str:
+    """A resolved text as cdk-nag writes it: references in angle brackets."""
+    if isinstance(value, str):
+        return value
+    ((function, argument),) = value.items()
+    match function:
+        case "Ref":
+            return f"<{argument}>"
+        case "Fn::GetAtt":
+            return f"<{'.'.join(argument)}>"
+        case "Fn::Join":
+            return str(argument[0]).join(_plain(part) for part in argument[1])
+    raise ValueError(f"no text for {function}")

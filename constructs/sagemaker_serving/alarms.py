@@ -194,13 +194,18 @@ class VariantAlarms:
         period = window.period
         over = self._over
 
-        errors = over("5xx rate", metrics.server_error_rate(period=period), thresholds.server_error_rate)
-        over("4xx rate", metrics.client_error_rate(period=period), thresholds.client_error_rate)
+        errors = over(
+            "5xx rate", metrics.server_error_rate(period=period), thresholds.server_error_rate, text="{:.1%}"
+        )
+        over(
+            "4xx rate", metrics.client_error_rate(period=period), thresholds.client_error_rate, text="{:.1%}"
+        )
         latency = over(
-            "model latency p99 (microseconds)",
+            "model latency p99",
             metrics.model_latency(period=period),
             thresholds.model_latency_p99_seconds,
             scale=1e6,
+            text="{:g} s",
         )
         cpus = vcpu_count(instance_type)
         over("CPU", metrics.cpu_utilization(period=period), thresholds.cpu_percent, scale=cpus)
@@ -226,6 +231,7 @@ class VariantAlarms:
         thresholds: Mapping[Severity, float],
         *,
         scale: float = 1,
+        text: str = "{:g} %",
     ) -> dict[Severity, cloudwatch.Alarm]:
         return {
             severity: self._alarm(
@@ -235,7 +241,7 @@ class VariantAlarms:
                 comparison=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
                 periods=self._window.evaluation_periods,
                 missing=cloudwatch.TreatMissingData.NOT_BREACHING,
-                text=f"[{severity}] {subject} of {self._name} at or above {value * scale:g}",
+                text=f"[{severity}] {subject} of {self._name} at or above {text.format(value)}",
             )
             for severity, value in thresholds.items()
         }
@@ -301,5 +307,5 @@ def vcpu_count(instance_type: InstanceType) -> int:
 
 
 def _construct_id(variant_name: str, name: str) -> str:
-    words = re.findall(r"[A-Za-z0-9]+", re.sub(r"\(.*?\)", "", name))
+    words = re.findall(r"[A-Za-z0-9]+", name)
     return f"{variant_name}-{'-'.join(word[0].upper() + word[1:] for word in words)}"

@@ -85,6 +85,11 @@ class DataCapture:
         return f"s3://{self.bucket.bucket_name}/{self.prefix}"
 
     @property
+    def objects_arn(self) -> str:
+        """ARN pattern of the files."""
+        return self.bucket.arn_for_objects(f"{self.prefix}/*")
+
+    @property
     def statements(self) -> list[iam.PolicyStatement]:
         """What the execution role needs to write the files."""
         key = self.key or self.bucket.encryption_key
@@ -92,7 +97,7 @@ class DataCapture:
             iam.PolicyStatement(
                 sid="WriteCapturedData",
                 actions=["s3:PutObject"],
-                resources=[self.bucket.arn_for_objects(f"{self.prefix}/*")],
+                resources=[self.objects_arn],
             )
         ]
         if key is not None:

@@ -14,7 +14,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 
 from constructs import Construct, IValidation
 
-from .acknowledgements import Pack, acknowledge
+from .acknowledgements import acknowledge_wildcards
 from .alarms import RollbackAlarm
 from .data_capture import DataCapture
 from .deployment import DeploymentPolicy
@@ -180,7 +180,7 @@ class ServingEndpoint(Construct):
         """
         name = self.variants[0].name if variant_name is None else variant_name
         self._require_variant(name)
-        return VariantMetrics(self.endpoint_name, name, label=name if len(self._served) > 1 else "")
+        return VariantMetrics(self.endpoint_name, name)
 
     def metric_invocations(self, variant_name: str | None = None) -> cloudwatch.Metric:
         """Requests (count, 1 minute); see `metrics` for the variant."""
@@ -232,12 +232,13 @@ class ServingEndpoint(Construct):
 
     def _make_log_group(self, key: EncryptionKey, retention: Retention) -> logs.CfnLogGroup:
         # Made here, before SageMaker would: its own would keep logs for ever, in plain.
-        stack = cdk.Stack.of(self)
         name = f"/aws/sagemaker/Endpoints/{self.endpoint_name}"
-        self._log_group_arn = f"arn:{cdk.Aws.PARTITION}:logs:{stack.region}:{stack.account}:log-group:{name}"
+        self._log_group_arn = (
+            f"arn:{cdk.Aws.PARTITION}:logs:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:log-group:{name}"
+        )
         key.allow_service(
             f"LogsOf{''.join(filter(str.isalnum, self.endpoint_name))}",
-            f"logs.{stack.region}.amazonaws.com",
+            f"logs.{cdk.Aws.REGION}.amazonaws.com",
             actions=["Encrypt", "Decrypt", "ReEncrypt*", "GenerateDataKey*", "Describe*"],
             conditions={"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": self._log_group_arn}},
         )
@@ -275,7 +276,16 @@ class ServingEndpoint(Construct):
                     )
                 )
             policy = iam.Policy(self, f"ServePolicy{index or ''}", roles=[model.role], statements=statements)
-            _acknowledge(policy)
+            wildcards = {
+                "*": "cloudwatch:PutMetricData knows no resource; the condition on the namespace narrows it.",
+                streams: "SageMaker names the log streams; the group is this endpoint's own.",
+            }
+            if data_capture:
+                wildcards[data_capture.objects_arn] = (
+                    "SageMaker names the files; the folder is for them alone."
+                )
+            acknowledge_wildcards(policy, wildcards)
+            acknowledge_inline(policy)
             policies.append(policy)
         return policies
 
@@ -366,12 +376,6 @@ class _FitsTogether:
         variants = {variant.name: variant for variant in self._endpoint.variants}
         for scaling in self._endpoint._scalings:
             scaling.scaling.check_against(findings, variants[scaling.variant_name])
-
-
-def _acknowledge(policy: iam.Policy) -> None:
-    reason = "cloudwatch:PutMetricData knows no resource; the condition on the namespace narrows it."
-    acknowledge(policy, Pack.AWS_SOLUTIONS, {"IAM5[Resource::*]": reason})
-    acknowledge_inline(policy)
 
 
 def _bake_seconds(deployment: DeploymentPolicy | None) -> int | None:

@@ -23,10 +23,11 @@ class VariantMetrics:
             itself depends on.
         variant_name: SageMaker publishes nothing under any other name (``AllTraffic`` of AWS's samples is a
             variant's name too).
-        label: Prefix of what graphs show; none when there is one variant only.
+        label: What graphs show before the metric; empty for nothing. None for CloudWatch's own labels, as alarms
+            need (an alarm on a labelled metric becomes metric math).
     """
 
-    def __init__(self, endpoint_name: str, variant_name: str, *, label: str = "") -> None:
+    def __init__(self, endpoint_name: str, variant_name: str, *, label: str | None = None) -> None:
         self.endpoint_name = endpoint_name
         self.variant_name = variant_name
         self._label = label
@@ -93,5 +94,5 @@ class VariantMetrics:
             dimensions_map=self._dimensions,
             statistic=statistic,
             period=period or cdk.Duration.seconds(PUBLISHING_PERIOD_SECONDS),
-            label=f"{self._label} {label}".strip(),
+            label=None if self._label is None else f"{self._label} {label}".strip(),
         )

@@ -11,7 +11,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 
 from constructs import Construct
 
-from .acknowledgements import Pack, acknowledge, acknowledge_regulated
+from .acknowledgements import acknowledge_regulated, acknowledge_wildcards
 from .artifacts import BoundArtifact, ModelArtifact
 from .errors import Findings
 from .images import BoundImage, ContainerImage
@@ -127,10 +127,10 @@ class ServingModel(Construct):
             roles=[self.role],
             statements=[statement for statement in statements if statement is not None],
         )
-        findings = {"IAM5[Resource::*]": _NO_RESOURCE_LEVEL}
+        wildcards = {"*": _NO_RESOURCE_LEVEL}
         if vpc:
-            findings[f"IAM5[Resource::{_NETWORK_INTERFACES}]"] = _NEW_INTERFACES
-        acknowledge(policy, Pack.AWS_SOLUTIONS, findings)
+            wildcards[_ec2_arn("network-interface", "*")] = _NEW_INTERFACES
+        acknowledge_wildcards(policy, wildcards)
         acknowledge_inline(policy)
         return policy
 
@@ -152,7 +152,6 @@ _NO_RESOURCE_LEVEL = (
     "ecr:GetAuthorizationToken and the ec2:Describe* calls know no resource to narrow them to "
     "(Service Authorization Reference)."
 )
-_NETWORK_INTERFACES = "arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:network-interface/*"
 _NEW_INTERFACES = "SageMaker makes the network interfaces; their ids are not known before."
 
 
@@ -192,13 +191,14 @@ def _allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> iam.Po
     return iam.PolicyStatement(sid=sid, actions=list(actions), resources=list(resources))
 
 
-def _network_statements(vpc: VpcAttachment) -> list[iam.PolicyStatement]:
-    def arn(kind: str, name: str) -> str:
-        return f"arn:{cdk.Aws.PARTITION}:ec2:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:{kind}/{name}"
+def _ec2_arn(kind: str, name: str) -> str:
+    return f"arn:{cdk.Aws.PARTITION}:ec2:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:{kind}/{name}"
 
-    interfaces = arn("network-interface", "*")
-    attached = [arn("subnet", name) for name in vpc.subnet_ids]
-    attached += [arn("security-group", name) for name in vpc.security_group_ids]
+
+def _network_statements(vpc: VpcAttachment) -> list[iam.PolicyStatement]:
+    interfaces = _ec2_arn("network-interface", "*")
+    attached = [_ec2_arn("subnet", name) for name in vpc.subnet_ids]
+    attached += [_ec2_arn("security-group", name) for name in vpc.security_group_ids]
     return [
         iam.PolicyStatement(
             sid="MakeNetworkInterfaces",

@@ -56,14 +56,14 @@ class EndpointMonitoring(Construct):
         findings.raise_if_any()
 
         several = len(variants) > 1
-        self._metrics = {
-            variant.name: VariantMetrics(endpoint_name, variant.name, label=variant.name if several else "")
+        self._graphed = [
+            VariantMetrics(endpoint_name, variant.name, label=variant.name if several else "")
             for variant in variants
-        }
+        ]
         made = [
             VariantAlarms(
                 self,
-                metrics=self._metrics[variant.name],
+                metrics=VariantMetrics(endpoint_name, variant.name),
                 instance_type=variant.instance,
                 thresholds=thresholds or AlarmThresholds(),
                 window=window or AlarmWindow(),
@@ -112,7 +112,7 @@ class EndpointMonitoring(Construct):
     ) -> cloudwatch.GraphWidget:
         return cloudwatch.GraphWidget(
             title=title,
-            left=[metric for metrics in self._metrics.values() for metric in lines(metrics)],
+            left=[metric for metrics in self._graphed for metric in lines(metrics)],
             left_y_axis=cloudwatch.YAxisProps(min=0, show_units=False),
             width=8,
         )
