@@ -160,8 +160,13 @@ class Home:
                 )
             time.sleep(0.1)
 
-    def client_environment(self, state: State) -> dict[str, str]:
-        """Variables that point boto3, the AWS CLI and the CDK CLI at the sandbox, and away from AWS."""
+    def client_environment(self, state: State, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """Variables that point boto3, the AWS CLI and the CDK CLI at the sandbox, and away from AWS.
+
+        Args:
+            state: The running sandbox.
+            base: The caller's environment; if it names a proxy, loopback is exempted.
+        """
         return {
             "AWS_ENDPOINT_URL": state.gateway_url,
             "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": state.runtime_url,
@@ -172,11 +177,13 @@ class Home:
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_SHARED_CREDENTIALS_FILE": str(self.user_home / ".aws" / "credentials"),
             "AWS_CONFIG_FILE": str(self.user_home / ".aws" / "config"),
+            "CDK_HOME": str(self.user_home / ".cdk"),
+            **_proxy_exemption(base),
         }
 
     def child_environment(self, state: State, base: Mapping[str, str] = os.environ) -> dict[str, str]:
         """The caller's environment, pointed at the sandbox and rid of everything that means AWS."""
-        return without_aws(base) | self.client_environment(state)
+        return without_aws(base) | self.client_environment(state, base)
 
 
 def project_of(start: Path | None = None) -> Path:
@@ -189,15 +196,21 @@ def project_of(start: Path | None = None) -> Path:
 
 
 def without_aws(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment without anybody's AWS settings, in which loopback is reached without a proxy."""
-    kept = {
+    """An environment without anybody's AWS settings."""
+    return {
         name: value
         for name, value in environment.items()
         if not name.startswith(("AWS_", "CDK_", "AMAZON_")) and name not in {"BOTO_CONFIG", "NODE_PATH"}
     }
-    hosts = [host for host in kept.get("NO_PROXY", kept.get("no_proxy", "")).split(",") if host]
-    exempt = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))
-    return kept | {"NO_PROXY": exempt, "no_proxy": exempt}
+
+
+def _proxy_exemption(environment: Mapping[str, str]) -> dict[str, str]:
+    """NO_PROXY with loopback in it, if the environment names a proxy."""
+    if not any(name.lower() in {"http_proxy", "https_proxy", "all_proxy"} for name in environment):
+        return {}
+    listed = environment.get("NO_PROXY") or environment.get("no_proxy") or ""
+    exempt = ",".join(dict.fromkeys([*filter(None, listed.split(",")), "127.0.0.1", "localhost"]))
+    return {"NO_PROXY": exempt, "no_proxy": exempt}
 
 
 def tools_path() -> list[str]:

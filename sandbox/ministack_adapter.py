@@ -22,6 +22,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from types import ModuleType
 from typing import Any, Protocol, overload
@@ -114,6 +115,7 @@ GATEWAY_HOOKS = (
 
 CLOUDFORMATION_HOOKS = (
     Hook("services.cloudformation.stacks", "_runs_on_worker_thread", ("resource_type",)),
+    Hook("services.cloudformation.stacks", "now_iso", ()),
     Hook("services.cloudformation.provisioners", "_RESOURCE_HANDLERS", dict),
     Hook("services.cloudformation.provisioners", "_REPLACING_PROPERTIES", dict),
     Hook("services.cloudformation.provisioners", "_STACK_TAG_PROPERTY", dict),
@@ -226,6 +228,7 @@ class Ministack:
             for resource in RESOURCES:
                 self._add_resource(provisioners, resource)
             _run_on_worker_threads({resource.type_name for resource in RESOURCES})
+            _order_events(_module("services.cloudformation.stacks"))
             _repair_alarms_of_templates(provisioners)
             _repair_bucket_tags(provisioners)
             _add_to_step_functions()
@@ -433,6 +436,20 @@ def _run_on_worker_threads(types: set[str]) -> None:
     stacks = _module("services.cloudformation.stacks")
     blocking = stacks._runs_on_worker_thread
     stacks._runs_on_worker_thread = lambda resource_type: resource_type in types or blocking(resource_type)
+
+
+def _order_events(stacks: ModuleType) -> None:
+    """Give no two stack events the same millisecond: the CDK CLI sorts by it, and shows ties backwards."""
+    lock = threading.Lock()
+    last = datetime.now(UTC)
+
+    def now_iso() -> str:
+        nonlocal last
+        with lock:
+            last = max(datetime.now(UTC), last + timedelta(milliseconds=1))
+            return f"{last:%Y-%m-%dT%H:%M:%S}.{last.microsecond // 1000:03d}Z"
+
+    stacks.now_iso = now_iso  # type: ignore[attr-defined]
 
 
 def _add_to_step_functions() -> None:

@@ -194,8 +194,9 @@ def _start_on(home: Home, options: Options, gateway_port: int, runtime_port: int
     Raises:
         SandboxError: It did not come up; nothing of it is left.
     """
+    for folder in (home.assembly, home.tmp_dir):
+        shutil.rmtree(folder, ignore_errors=True)
     home.make()
-    shutil.rmtree(home.assembly, ignore_errors=True)
     scale, servers = options.time_scale or 1.0, options.max_model_servers or 24
     reader, writer = os.pipe()
     command = [sys.executable, "-m", "sandbox.server", f"--home={home.path}"]

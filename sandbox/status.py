@@ -1,0 +1,87 @@
+"""What is going on in a sandbox: its process, its endpoints, its model servers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+
+from sandbox import supervisor
+from sandbox.home import ACCOUNT, REGION, Home, State
+
+Report = dict[str, Any]
+
+
+def report(home: Home) -> Report:
+    """A sandbox as JSON: ``{"running": false}`` when it is not, else its ports, endpoints and processes."""
+    state = supervisor.running(home)
+    if state is None:
+        return {"running": False, "home": str(home.path)}
+    processes = list(_processes(state))
+    healthy = supervisor.is_healthy(state)
+    return {
+        "running": True,
+        "healthy": healthy,
+        "home": str(home.path),
+        "log": str(home.log_file),
+        "pid": state.pid,
+        "gateway": state.gateway_url,
+        "runtime": state.runtime_url,
+        "account": ACCOUNT,
+        "region": REGION,
+        "time_scale": state.time_scale,
+        "max_model_servers": state.max_model_servers,
+        "started": state.started,
+        "endpoints": list(_endpoints(state)) if healthy else [],
+        "processes": processes,
+        "memory_bytes": sum(process["memory_bytes"] for process in processes),
+    }
+
+
+def _endpoints(state: State) -> Iterator[Report]:
+    from sandbox.aws import LocalAws
+    from sandbox.store import Scope
+
+    sagemaker = LocalAws(state.gateway_url).client("sagemaker", Scope(ACCOUNT, REGION))
+    for page in sagemaker.get_paginator("list_endpoints").paginate(SortBy="Name", SortOrder="Ascending"):
+        for summary in page["Endpoints"]:
+            with contextlib.suppress(sagemaker.exceptions.ClientError):  # deleted meanwhile
+                yield _endpoint(sagemaker.describe_endpoint(EndpointName=summary["EndpointName"]))
+
+
+def _endpoint(described: Report) -> Report:
+    return {
+        "name": described["EndpointName"],
+        "status": described["EndpointStatus"],
+        "failure_reason": described.get("FailureReason"),
+        "variants": [
+            {
+                "name": variant["VariantName"],
+                "instances": variant.get("CurrentInstanceCount"),
+                "desired_instances": variant.get("DesiredInstanceCount"),
+                "weight": variant.get("CurrentWeight"),
+            }
+            for variant in described.get("ProductionVariants", [])
+        ],
+    }
+
+
+def _processes(state: State) -> Iterator[Report]:
+    """The main process first, then what it has started."""
+    with contextlib.suppress(psutil.Error):
+        for process in [psutil.Process(state.pid), *supervisor.descendants(state)]:
+            with contextlib.suppress(psutil.Error):
+                yield {
+                    "pid": process.pid,
+                    "kind": _kind(process, state),
+                    "memory_bytes": process.memory_info().rss,
+                }
+
+
+def _kind(process: psutil.Process, state: State) -> str:
+    if process.pid == state.pid:
+        return "sandbox"
+    is_model_server = any("model_server" in word for word in process.cmdline())
+    return "model server" if is_model_server else process.name()
