@@ -80,7 +80,8 @@ def _model_data(container: Params) -> Iterator[str]:
     source = container.get("ModelDataSource", {}).get("S3DataSource")
     if url and source:
         yield "ModelDataUrl and ModelDataSource exclude each other"
-    if url and not multi_model and not url.endswith(".tar.gz"):
+    # assets of the CDK are named <hash>.gz
+    if url and not multi_model and not url.endswith(".gz"):
         yield f"ModelDataUrl must name one .tar.gz object, not {url!r}"
     if multi_model and source:
         yield "Mode MultiModel takes its models from ModelDataUrl, not from ModelDataSource"
