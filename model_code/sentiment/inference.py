@@ -1,0 +1,43 @@
+"""Sentiment of Korean reviews: the four handler functions that AWS's model servers call.
+
+Request and answer formats: `formats`. For a request ``{"inputs": ["눈물이 앞을 가려요", "시간이 아까워요"]}``
+the answer is ``[{"label": "positive", "score": 0.98}, {"label": "negative", "score": 0.99}]``: one entry per
+text, in order, with the probability of the label given. Bad requests are refused with a 4xx status.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from classifier import Classifier
+from formats import Prediction, read_texts, write_predictions
+
+
+def model_fn(model_dir: str) -> Classifier:
+    """Load the model from the root of the unpacked model archive.
+
+    Raises:
+        FileNotFoundError: There is no model file.
+        ValueError: The model file does not belong to this code.
+    """
+    return Classifier.load(Path(model_dir))
+
+
+def input_fn(input_data: str | bytes, content_type: str | None) -> list[str]:
+    """Read the texts of a request; see `formats.read_texts`."""
+    return read_texts(input_data, content_type)
+
+
+def predict_fn(texts: list[str], model: Classifier) -> list[Prediction]:
+    """Return label and score of each text, in order."""
+    return [
+        {"label": "positive", "score": round(probability, 6)}
+        if probability >= 0.5
+        else {"label": "negative", "score": round(1 - probability, 6)}
+        for probability in model.positive_probability(texts).tolist()
+    ]
+
+
+def output_fn(predictions: list[Prediction], accept: str | None) -> tuple[str, str]:
+    """Return the answer's body and content type; see `formats.write_predictions`."""
+    return write_predictions(predictions, accept)
