@@ -22,7 +22,6 @@ from sandbox.deployments.fleets import (
 from sandbox.deployments.policy import Policy
 from sandbox.deployments.transitions import enter, internal_reason
 from sandbox.deployments.update import Update
-from sandbox.errors import ServiceError
 from sandbox.fleet import FleetManager
 from sandbox.store import Endpoint, Params, Pending, Record, Stores, Variant
 from sandbox.traffic import Routes, Side
@@ -55,7 +54,11 @@ class Deployments:
         Args:
             endpoint: The endpoint, in the store already.
             config: Its configuration.
+
+        Raises:
+            ServiceError: A model is gone or a limit is reached; nothing was started then.
         """
+        endpoint.variants = make_variants(self._stores, self._fleets, endpoint, config, {})
         enter(endpoint, "Creating")
         endpoint.data_capture = config.request.get("DataCaptureConfig")
         self._spawn(endpoint, self._create(endpoint, config))
@@ -161,13 +164,12 @@ class Deployments:
             enter(endpoint, "InService" if serves else "Failed", internal_reason(error))
 
     async def _create(self, endpoint: Endpoint, config: Record) -> None:
+        variants = endpoint.variants
         try:
-            variants = make_variants(self._stores, self._fleets, endpoint, config, {})
-            endpoint.variants = variants
             await start_fleets(
                 variants, {name: variant.desired_instance_count for name, variant in variants.items()}
             )
-        except (DeploymentFailed, ServiceError) as error:
+        except DeploymentFailed as error:
             endpoint.variants = {}
             enter(endpoint, "Failed", str(error))
             return
