@@ -178,15 +178,11 @@ class Fleet:
 
     def _least_busy(self) -> Instance:
         serving = self._serving
-        count = len(serving)
-        best = serving[0]
-        if count > 1:
-            start = int(random.random() * count)  # noqa: S311  (no secret; any of the equals)
-            best = serving[start]
-            for at in range(start + 1 - count, start):
-                if serving[at].in_flight < best.in_flight:
-                    best = serving[at]
-        return best
+        if len(serving) == 1:
+            return serving[0]
+        least = min(instance.in_flight for instance in serving)
+        equals = [instance for instance in serving if instance.in_flight == least]
+        return equals[int(random.random() * len(equals))]  # noqa: S311  (no secret)
 
     def _set_state(self, instance: Instance, state: str) -> None:
         instance.state = state
