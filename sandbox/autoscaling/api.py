@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from sandbox.autoscaling.activities import Activities
+from sandbox.autoscaling.idle import IdleMetrics
 from sandbox.autoscaling.metric_reader import MetricReader
 from sandbox.autoscaling.policies import Policies
 from sandbox.autoscaling.records import Registry
@@ -35,6 +36,8 @@ class ApplicationAutoScaling:
         self._registry = registry = Registry()
         self._scaler = scaler = Scaler(registry, control_plane, MetricReader(aws, clock), clock)
         self._policies = policies = Policies(registry, aws)
+        self._idle = IdleMetrics(registry, aws, clock)
+        self._reports_idle = False
         targets, activities = Targets(registry, control_plane, scaler, policies), Activities(registry)
         self.operations: dict[str, Callable[[Params, Scope], Awaitable[Params]]] = {
             "RegisterScalableTarget": targets.register,
@@ -64,7 +67,11 @@ class ApplicationAutoScaling:
             ServiceError: As the API would answer.
         """
         self._model.require(operation)
-        return await self.operations[operation](self._model.validate(operation, params), scope)
+        answer = await self.operations[operation](self._model.validate(operation, params), scope)
+        if operation == "PutScalingPolicy" and not self._reports_idle:
+            self._reports_idle = True
+            self._scaler.in_background(self._idle.run())
+        return answer
 
     async def alarm_fired(self, policy_arn: str, alarm_name: str, state: str, scope: Scope) -> None:
         """Let a policy act on an alarm; called at each evaluation while the alarm is in the state.

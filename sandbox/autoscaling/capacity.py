@@ -8,15 +8,22 @@ from itertools import pairwise
 
 from sandbox.store import Params
 
+_HAIR = 1e-9
+
 
 def track_out(capacity: int, metric: float, target: float) -> int:
     """Instances that bring the metric back to its target: in proportion, and one more at least."""
-    return max(capacity + 1, math.ceil(capacity * metric / target))
+    return max(capacity + 1, _needed(capacity, metric, target))
 
 
 def track_in(capacity: int, metric: float, target: float) -> int:
     """Fewest instances that keep the metric at or under its target; never more than there are."""
-    return min(capacity, math.ceil(capacity * metric / target))
+    return min(capacity, _needed(capacity, metric, target))
+
+
+def _needed(capacity: int, metric: float, target: float) -> int:
+    # sums of thirds and the like lie a hair off: that must not cost an instance
+    return math.ceil(capacity * metric / target * (1 - _HAIR))
 
 
 def step(config: Params, capacity: int, breach: float) -> int | None:

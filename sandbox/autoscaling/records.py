@@ -180,6 +180,10 @@ class Registry:
         """All policies of a target."""
         return [policy for policy in self._policies.values() if policy.target is target]
 
+    def all_policies(self) -> list[Policy]:
+        """All policies of all accounts and Regions."""
+        return list(self._policies.values())
+
     def policies(self, scope: Scope) -> list[Policy]:
         """All policies of an account and Region."""
         return [policy for policy in self._policies.values() if policy.target.scope == scope]

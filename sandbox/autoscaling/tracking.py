@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from sandbox.autoscaling.records import Policy
 from sandbox.store import Params
 
+_INVOCATIONS = "SageMakerVariantInvocationsPerInstance"
 _PREDEFINED: dict[str, tuple[str, str, int]] = {  # type -> metric, statistic, period
-    "SageMakerVariantInvocationsPerInstance": ("InvocationsPerInstance", "Sum", 60),
+    _INVOCATIONS: ("InvocationsPerInstance", "Sum", 60),
     "SageMakerVariantConcurrentRequestsPerModelHighResolution": ("ConcurrentRequestsPerModel", "Average", 10),
 }
 _HIGH_PERIODS = 3
@@ -37,6 +38,12 @@ def tracking_findings(config: Params) -> Iterator[str]:
     for name in ("ScaleOutCooldown", "ScaleInCooldown"):
         if config.get(name, 0) < 0:
             yield f"{name} must not be negative; it is {config[name]}"
+
+
+def counts_invocations(policy: Policy) -> bool:
+    """Whether a policy tracks the invocations per instance."""
+    predefined = policy.config.get("PredefinedMetricSpecification", {})
+    return bool(predefined.get("PredefinedMetricType") == _INVOCATIONS)
 
 
 def alarms_of(policy: Policy) -> list[Params]:

@@ -29,8 +29,9 @@ def _autoscaling(wire: Wire) -> Any:
 
 
 @pytest.fixture
-def world(wire: Wire) -> Iterator[World]:
-    world = wire.world = World()
+def world(wire: Wire, request: pytest.FixtureRequest) -> Iterator[World]:
+    """The APIs; parametrise it indirectly with a time scale."""
+    world = wire.world = World(getattr(request, "param", 1.0))
     yield world
     wire.world = None
     world.close()

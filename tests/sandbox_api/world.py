@@ -9,6 +9,7 @@ import asyncio
 import io
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -141,6 +142,10 @@ class FakeCloudWatch:
         self._access()
         for name in AlarmNames:
             del self.alarms[name]
+
+    def put_metric_data(self, *, Namespace: str, MetricData: list[Params]) -> None:  # noqa: N803 - boto3's words
+        assert Namespace == "AWS/SageMaker"
+        self.published += [(time.time(), datum["MetricName"], datum["Value"], 1.0) for datum in MetricData]
 
     def describe_alarms(self, *, AlarmNames: list[str], AlarmTypes: list[str]) -> Params:  # noqa: N803 - boto3's words
         return {"MetricAlarms": [self.alarms[name] for name in AlarmNames if name in self.alarms]}
