@@ -38,8 +38,8 @@ class _Event(NamedTuple):
 class LogPublisher:
     """Collects log events from any thread and sends them with PutLogEvents; groups and streams are made.
 
-    While CloudWatch Logs is away events wait; when the buffer is full the oldest are dropped, which the next
-    event's stream is told.
+    While CloudWatch Logs is away events wait; when the buffer is full the oldest are dropped, which a later
+    event says.
 
     Args:
         aws: Where CloudWatch Logs is.
@@ -70,6 +70,8 @@ class LogPublisher:
                 await self._task
             self._task = None
         await asyncio.to_thread(self.flush)
+        if not self._failing:
+            await asyncio.to_thread(self.flush)  # what the first one had to say
 
     def write(
         self, scope: Scope, group: str, stream: str, message: str, timestamp: int | None = None
@@ -97,25 +99,32 @@ class LogPublisher:
         with self._lock:
             events, self._waiting = self._waiting, deque()
             dropped, self._dropped = self._dropped, 0
-        if dropped and events:
-            text = f"[sandbox] {dropped} older log events were dropped: more came than could be sent"
-            events.append(events[-1]._replace(message=text))
         streams: defaultdict[tuple[Scope, str, str], list[_Event]] = defaultdict(list)
         for event in events:
-            streams[event[:3]].append(event)
+            streams[event.scope, event.group, event.stream].append(event)
         unsent: list[_Event] = []
         for (scope, group, stream), waiting in streams.items():
+            if unsent:  # nobody is there: no use in asking again for each stream
+                unsent += waiting
+                continue
             try:
                 self._send(scope, group, stream, waiting)
+            except ClientError as error:  # would be refused again
+                log.warning("CloudWatch Logs refuses events of %s %s: %s", group, stream, error)
             except Exception as error:  # whatever it is, serving goes on
                 unsent += waiting
                 if not self._failing:
                     log.warning("logs cannot be sent to CloudWatch Logs and wait: %s", error)
         self._failing = bool(unsent)
-        self._put_back(unsent)
+        if dropped and not unsent and events:
+            # goes out with the next ones
+            text = f"[sandbox] {dropped} older log events were dropped: more came than could be sent"
+            unsent, dropped = [events[-1]._replace(message=text)], 0
+        self._put_back(unsent, dropped)
 
-    def _put_back(self, unsent: list[_Event]) -> None:
+    def _put_back(self, unsent: list[_Event], dropped: int) -> None:
         with self._lock:
+            self._dropped += dropped
             room = max(self._capacity - len(self._waiting), 0)
             kept = unsent[len(unsent) - room :] if room < len(unsent) else unsent
             self._dropped += len(unsent) - len(kept)
