@@ -1,4 +1,4 @@
-"""boto3 clients made as everybody makes them: credentials, Region and endpoint URLs from the standard places."""
+"""boto3 clients, with credentials, Region and endpoint URLs from the standard places."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 from botocore.config import Config
 
 # a model may think for 60 s, so the client must be ready to wait longer (API InvokeEndpoint)
@@ -21,7 +22,8 @@ class Connection:
     """
 
     def __init__(self) -> None:
-        self.session = boto3.Session()
+        self._botocore = botocore.session.get_session()
+        self._session = boto3.Session(botocore_session=self._botocore)
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
@@ -36,7 +38,7 @@ class Connection:
 
     def new_client(self, service: str) -> Any:
         """A boto3 client of its own, for a caller that changes its event handlers."""
-        return self.session.client(
+        return self._session.client(
             service,
             config=Config(
                 connect_timeout=5,
@@ -45,6 +47,12 @@ class Connection:
                 user_agent_extra="sagemaker-serving-client",
             ),
         )
+
+    @property
+    def ca_bundle(self) -> str | None:
+        """File with the certificate authorities to trust (``AWS_CA_BUNDLE``); None for botocore's own."""
+        path = self._botocore.get_config_variable("ca_bundle")
+        return str(path) if path else None
 
     @property
     def region(self) -> str:

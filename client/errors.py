@@ -6,6 +6,13 @@ from botocore import exceptions as aws
 
 from client.commands import client_command, sandbox_command
 
+_UNUSABLE_CREDENTIALS = (
+    aws.PartialCredentialsError,
+    aws.CredentialRetrievalError,
+    aws.SSOError,
+    aws.TokenRetrievalError,
+    aws.LoginError,
+)
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _REFUSED_KEYS = {
     "InvalidClientTokenId",
@@ -42,7 +49,7 @@ def explain(error: Exception) -> UserError | None:
         error: What a boto3 call or the making of a boto3 client raised.
 
     Returns:
-        The words, or None if the error is none of botocore's: then it is a bug of ours and deserves its traceback.
+        The words, or None if the error is none of botocore's: a bug of ours, which deserves its traceback.
     """
     if isinstance(error, aws.ClientError):
         return _explain_answer(error)
@@ -70,7 +77,9 @@ def _explain_answer(error: aws.ClientError) -> UserError:
             "Use credentials that may do this, or ask for the permission that the message names.",
         )
     if code in _THROTTLED:
-        return UserError(f"Too many requests: {error.operation_name} was throttled ({text})", "Wait and try again.")
+        return UserError(
+            f"Too many requests: {error.operation_name} was throttled ({text})", "Wait and try again."
+        )
     return UserError(f"{error.operation_name} failed with {code}: {text}")
 
 
@@ -78,9 +87,7 @@ def _explain_before_answer(error: aws.BotoCoreError) -> UserError:
     """The request never got an answer: credentials, Region, network."""
     if isinstance(error, aws.NoCredentialsError):
         return UserError("No AWS credentials were found", _get_credentials())
-    if isinstance(error, (aws.PartialCredentialsError, aws.CredentialRetrievalError, aws.SSOError)) or isinstance(
-        error, (aws.TokenRetrievalError, aws.LoginError)
-    ):
+    if isinstance(error, _UNUSABLE_CREDENTIALS):
         return UserError(f"The AWS credentials cannot be used: {error}", _get_credentials())
     if isinstance(error, (aws.NoRegionError, aws.InvalidRegionError)):
         return UserError(
@@ -88,9 +95,13 @@ def _explain_before_answer(error: aws.BotoCoreError) -> UserError:
             f"Set AWS_REGION and AWS_DEFAULT_REGION, for example to ap-northeast-2.\n{_to_the_sandbox()}",
         )
     if isinstance(error, (aws.ProfileNotFound, aws.ConfigParseError, aws.ConfigNotFound)):
-        return UserError(f"The AWS configuration cannot be used: {error}", "Correct AWS_PROFILE or the file it is in.")
+        return UserError(
+            f"The AWS configuration cannot be used: {error}", "Correct AWS_PROFILE or the file it is in."
+        )
     if isinstance(error, (aws.ReadTimeoutError, aws.ConnectionClosedError)):
-        return UserError(f"No answer came: {error}", "The service, or the model behind it, took too long. Try again.")
+        return UserError(
+            f"No answer came: {error}", "The service, or the model behind it, took too long. Try again."
+        )
     if isinstance(error, (aws.HTTPClientError, aws.ConnectionError)):
         return UserError(
             f"Cannot reach the service: {error}",

@@ -158,7 +158,9 @@ def explain_refusal(error: ClientError, target: Target) -> ClientError | UserErr
     if code == "ModelNotReadyException":
         return UserError(f"The model is not ready yet: {text}", "Wait a moment and try again.")
     if code == "ValidationError":
-        return UserError(f"The endpoint refused the request: {text}", f"It went to endpoint {target.endpoint_name}.")
+        return UserError(
+            f"The endpoint refused the request: {text}", f"It went to endpoint {target.endpoint_name}."
+        )
     if code in ("InternalFailure", "ServiceUnavailable", "InternalDependencyException"):
         return UserError(f"The endpoint failed with {code}: {text}", logs)
     return error

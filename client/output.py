@@ -14,7 +14,9 @@ err = Console(stderr=True, highlight=False)
 
 def plain(value: object) -> Text:
     """Somebody else's text for a terminal: no markup, no control characters."""
-    return Text("".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in str(value)))
+    return Text(
+        "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+    )
 
 
 def print_json(value: Any) -> None:

@@ -51,10 +51,14 @@ class DeployedPattern:
         if name:
             return name
         reason = f" ({self.stack_reason})" if self.stack_reason else ""
-        message = f"Stack {self.stack_name} names no endpoint in its outputs; it is {self.stack_status}{reason}"
+        message = (
+            f"Stack {self.stack_name} names no endpoint in its outputs; it is {self.stack_status}{reason}"
+        )
         if self.stack_status.endswith("_IN_PROGRESS"):
             raise UserError(message, "Wait until the deployment has ended.")
-        raise UserError(message, "If its deployment failed, look at the stack's events, correct the cause, deploy again.")
+        raise UserError(
+            message, "If its deployment failed, look at the stack's events, correct the cause, deploy again."
+        )
 
     @property
     def expected_config(self) -> str | None:
@@ -103,7 +107,9 @@ def find_pattern(connection: Connection, pattern: str, stack_name: str | None = 
         return fitting[0]
     if fitting:
         stacks = ", ".join(one.stack_name for one in fitting)
-        raise UserError(f"Several stacks are of pattern {pattern!r}: {stacks}", "Choose one with --stack NAME.")
+        raise UserError(
+            f"Several stacks are of pattern {pattern!r}: {stacks}", "Choose one with --stack NAME."
+        )
     raise _not_deployed(connection, pattern, stack_name, everything)
 
 

@@ -70,7 +70,9 @@ def from_texts(texts: Sequence[str], content_type: str = "application/json") -> 
         body = rows.getvalue()
     elif kind == "text/plain":
         if any("\n" in text or "\r" in text for text in texts):
-            raise UserError("A text contains a line break, which separates texts in text/plain", "Use another type.")
+            raise UserError(
+                "A text contains a line break, which separates texts in text/plain", "Use another type."
+            )
         body = "\n".join(texts) + "\n"
     else:
         raise UserError(

@@ -1,7 +1,7 @@
 """Sends one signed request many times over kept-alive connections, and counts what comes back.
 
-Open loop: each request has an intended time, and its latency counts from there. A slow endpoint, or one that lets
-connections run out, can therefore not hide its delays by keeping the next request from being sent
+Open loop: each request has an intended time, and its latency counts from there. A slow endpoint, or one that
+lets connections run out, can therefore not hide its delays by keeping the next request from being sent
 ("coordinated omission"). Closed loop: each caller waits for its answer, so latency counts from the sending.
 """
 
@@ -71,7 +71,10 @@ class LoadGenerator:
     async def _run(self, watch: Callable[[Tally], Coroutine[Any, Any, None]]) -> Tally:
         tally = self.tally
         self._use(await asyncio.to_thread(self._sign))
-        async with self._session() as self._http, _interruptible(asyncio.create_task(self._send_all())) as load:
+        async with (
+            self._session() as self._http,
+            _interruptible(asyncio.create_task(self._send_all())) as load,
+        ):
             helpers = [asyncio.create_task(self._renew_signature()), asyncio.create_task(watch(tally))]
             try:
                 # a helper that fails ends the run: without a valid signature there is nothing left to measure
@@ -146,14 +149,20 @@ class LoadGenerator:
         try:
             # redirects are not followed: load goes to the endpoint that was named, and nowhere else
             async with self._http.post(
-                self._url, data=self._signed.body, headers=self._headers, proxy=self._proxy, allow_redirects=False
+                self._url,
+                data=self._signed.body,
+                headers=self._headers,
+                proxy=self._proxy,
+                allow_redirects=False,
             ) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             tally.failure(*kind_and_sample(error))
             return
         if answer.status == 200:
-            tally.succeeded(time.perf_counter() - start, answer.headers.get("x-amzn-Invoked-Production-Variant", ""))
+            tally.succeeded(
+                time.perf_counter() - start, answer.headers.get("x-amzn-Invoked-Production-Variant", "")
+            )
         else:
             tally.failure(*kind_and_sample((answer.status, answer.headers, body)))
 

@@ -27,7 +27,7 @@ class LoadPlan:
         requests: Requests to send at most; 1 to 5,000,000.
 
     Raises:
-        UserError: Both or neither of rate and concurrency, or a value beyond its limits; all findings at once.
+        UserError: Both or neither of rate and concurrency, values beyond their limits; all findings at once.
     """
 
     rate: float | None = None
@@ -68,7 +68,7 @@ class LoadPlan:
 def make_plan(
     rate: float | None, concurrency: int | None, duration_seconds: float | None, requests: int | None
 ) -> LoadPlan:
-    """Fill in what was not said: 4 callers, 30 s; with a number of requests, until they are done (one hour at most)."""
+    """Fill in what was not said: 4 callers, 30 s; with a number of requests, as long as they take (an hour at most)."""
     if rate is None and concurrency is None:
         concurrency = DEFAULT_CONCURRENCY
     if duration_seconds is None:

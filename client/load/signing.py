@@ -1,8 +1,8 @@
 """Requests signed by boto3 itself, taken out of its hands just before it would send them.
 
-Whatever boto3 would do, for example for credentials, Region, endpoint URL, serialisation and SigV4, is thereby done,
-and nothing of it is written again here. It costs as much as a boto3 call, so one signed request is sent many times:
-a signature holds for minutes and covers nothing that differs between two requests of the same load.
+Whatever boto3 would do for credentials, Region, endpoint URL, serialisation and SigV4 is thereby done, and nothing
+of it is written again here. It costs half a millisecond, so one signed request is sent many times: a signature
+holds for minutes and covers nothing that differs between two requests of the same load.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from client.payloads import Payload
 # AWS takes a signature for five minutes
 RESIGN_AFTER_SECONDS = 60.0
 
-# not signed: the length is counted again by whoever sends, and the others tell one boto3 attempt from the next
+# not signed: the length is counted again by whoever sends, the others tell one boto3 attempt from the next
 _NOT_FOR_MANY = {"content-length", "amz-sdk-invocation-id", "amz-sdk-request"}
 
 
@@ -59,12 +59,12 @@ class RequestSigner:
         """A freshly signed request; may refresh credentials over the network, so call it on a worker thread.
 
         Raises:
-            botocore.exceptions.BotoCoreError: No credentials, expired ones that cannot be refreshed, no Region.
+            botocore.exceptions.BotoCoreError: No credentials, or expired ones that cannot be refreshed.
         """
         self._signed = None
         self._client.invoke_endpoint(**self._parameters)
         if self._signed is None:
-            raise BotoCoreError()  # a botocore without this event: nothing was signed, and nothing may be sent
+            raise BotoCoreError()  # a botocore without this event: nothing was signed, nothing may be sent
         return self._signed
 
     def _take(self, request: Any, **_: Any) -> AWSResponse:
@@ -78,4 +78,3 @@ class RequestSigner:
 
 def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
-

@@ -1,0 +1,261 @@
+"""The command line.
+
+Exit status: 0 well; 1 could not be done; 2 `status` found something wrong, or wrong usage; 3 `load` had failed or
+unsent requests; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from client.connection import Connection
+from client.errors import UserError, explain
+from client.output import complain, err, out, plain, print_json
+from client.patterns import deployed_patterns, find_pattern, nothing_deployed
+
+
+class _FriendlyGroup(TyperGroup):
+    """Turns errors that a person can do something about into one message, and exit status 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            complain(error.message, error.hint)
+        except Exception as error:
+            known = explain(error)
+            if known is None:
+                raise
+            complain(known.message, known.hint)
+        raise typer.Exit(1)
+
+
+app = typer.Typer(
+    cls=_FriendlyGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    help="Talk to deployed patterns, on AWS and in the sandbox alike. Credentials, Region and endpoint URLs "
+    "come from the standard AWS_* environment.",
+)
+
+Pattern = Annotated[str, typer.Argument(help="The pattern, for example realtime.", show_default=False)]
+Stack = Annotated[str | None, typer.Option("--stack", help="Which stack, if several are of this pattern.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
+File = Annotated[
+    str | None, typer.Option("--file", help="Send this file as it is; - for standard input.", metavar="FILE")
+]
+ContentType = Annotated[
+    str | None,
+    typer.Option(
+        help="application/json, application/jsonlines, text/csv, text/plain, or what your model takes."
+    ),
+]
+TargetVariant = Annotated[str | None, typer.Option(help="A production variant, past the traffic weights.")]
+Accept = Annotated[str | None, typer.Option(help="Media type wanted back.")]
+
+
+def _duration(text: str) -> float:
+    from client.durations import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+@app.command()
+def invoke(
+    pattern: Pattern,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(help="Texts to classify; by default two reviews.", show_default=False),
+    ] = None,
+    file: File = None,
+    content_type: ContentType = None,
+    accept: Accept = None,
+    target_variant: TargetVariant = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Take the answer in parts, as they are made.")
+    ] = False,
+    as_json: Json = False,
+    stack: Stack = None,
+) -> None:
+    """Send texts to an endpoint, and show label, score, variant and latency."""
+    from client import invocation, invocation_view
+    from client.payloads import REVIEWS, from_file, from_texts
+
+    if file and texts:
+        raise UserError("Both texts and --file were given", "Give one of them.")
+    payload = (
+        from_file(file, content_type)
+        if file
+        else from_texts(texts or REVIEWS, content_type or "application/json")
+    )
+    connection = Connection()
+    endpoint_name = find_pattern(connection, pattern, stack).endpoint_name
+    target = invocation.Target(endpoint_name, target_variant, accept)
+    if stream:
+        show = invocation_view.quietly if as_json else invocation_view.show_part
+        answer = invocation.invoke_streaming(connection, target, payload, show)
+    else:
+        answer = invocation.invoke(connection, target, payload)
+    if as_json:
+        print_json(invocation_view.as_dict(endpoint_name, payload, answer))
+    else:
+        invocation_view.show_answer(payload, answer)
+
+
+@app.command()
+def status(
+    pattern: Annotated[
+        str | None, typer.Argument(help="One pattern; by default all.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+    stack: Stack = None,
+) -> None:
+    """Show what is deployed, and whether it is what was asked for: exit status 2 if not."""
+    from client.status import pattern_status
+    from client.status_view import show_status
+
+    connection = Connection()
+    if pattern:
+        chosen = [find_pattern(connection, pattern, stack)]
+    else:
+        chosen = [one for one in deployed_patterns(connection) if stack in (None, one.stack_name)]
+        if not chosen and stack:
+            raise UserError(f"No stack {stack!r} with a pattern is deployed in {connection}")
+        if not chosen:
+            raise nothing_deployed(connection, "realtime")
+    found = [pattern_status(connection, one) for one in chosen]
+    if as_json:
+        print_json({"region": connection.region, "patterns": [one.as_dict() for one in found]})
+    else:
+        for one in found:
+            show_status(one)
+    if any(one.problems for one in found):
+        raise typer.Exit(2)
+
+
+@app.command()
+def load(
+    pattern: Pattern,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Open loop: so many requests per second begin, answered or not (latency counts from then)."
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(help="Closed loop: so many callers, each waiting for its answer. Default: 4."),
+    ] = None,
+    duration: Annotated[
+        float | None,
+        typer.Option(
+            parser=_duration,
+            metavar="DURATION",
+            help="30s, 5m, 1h at most. Default: 30s.",
+            show_default=False,
+        ),
+    ] = None,
+    requests: Annotated[int | None, typer.Option(help="Stop after so many requests.")] = None,
+    file: File = None,
+    content_type: ContentType = None,
+    target_variant: TargetVariant = None,
+    as_json: Json = False,
+    output: Annotated[Path | None, typer.Option(help="Also write the figures to this file, as JSON.")] = None,
+    stack: Stack = None,
+) -> None:
+    """Send many requests and measure: exit status 3 if some failed or could not be sent."""
+    from client.load.command import run_load
+    from client.load.plan import make_plan
+    from client.load.view import show_report
+    from client.payloads import REVIEWS, from_file, from_texts
+
+    plan = make_plan(rate, concurrency, duration, requests)
+    payload = (
+        from_file(file, content_type) if file else from_texts(REVIEWS, content_type or "application/json")
+    )
+    if output and not output.absolute().parent.is_dir():
+        raise UserError(f"{output} cannot be written: there is no folder {output.absolute().parent}")
+    connection = Connection()
+    report = run_load(
+        connection, find_pattern(connection, pattern, stack).endpoint_name, target_variant, payload, plan
+    )
+    if output:
+        try:
+            output.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            complain(f"{output} cannot be written: {error.strerror}")
+    if as_json:
+        print_json(report)
+    else:
+        show_report(plan, report)
+    if report["interrupted"]:
+        raise typer.Exit(130)
+    if report["requests"]["failed"] or report["requests"]["not_sent"]:
+        raise typer.Exit(3)
+
+
+@app.command()
+def logs(
+    pattern: Pattern,
+    since: Annotated[
+        float, typer.Option(parser=_duration, metavar="DURATION", help="How far to look back: 10m, 2h, 1d.")
+    ] = "10m",  # type: ignore[assignment]  # typer parses the default, too
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    stack: Stack = None,
+) -> None:
+    """Show what the endpoint's containers logged."""
+    from client.logs import log_events
+
+    connection = Connection()
+    endpoint_name = find_pattern(connection, pattern, stack).endpoint_name
+    count = 0
+    for event in log_events(connection, endpoint_name, since_seconds=since, follow=follow):
+        count += 1
+        if as_json:
+            typer.echo(json.dumps(event, ensure_ascii=False, default=str))
+            continue
+        at = datetime.fromtimestamp(event["timestamp"] / 1000).strftime("%H:%M:%S.%f")[:-3]
+        out.print(
+            f"[dim]{at}[/dim]",
+            plain(event["logStreamName"]),
+            plain(event["message"].rstrip()),
+            soft_wrap=True,
+        )
+    if not count:
+        err.print("nothing was logged in that time")
+
+
+@app.command()
+def demo(pattern: Pattern, as_json: Json = False, stack: Stack = None) -> None:
+    """Show a pattern working: wait until it is ready, send two Korean reviews, check the answers."""
+    from client import demo as demos
+
+    connection = Connection()
+    deployed = find_pattern(connection, pattern, stack)
+    show = demos.DEMOS.get(pattern)
+    if show is None:
+        raise UserError(
+            f"There is no demo of pattern {pattern!r}", f"There is one of: {', '.join(sorted(demos.DEMOS))}"
+        )
+    shown = show(connection, deployed)
+    wrong = demos.explain_wrong(shown)
+    if as_json:
+        print_json({"ok": wrong is None, "predictions": [one.as_dict() for one in shown]})
+    else:
+        demos.show_predictions(shown)
+    if wrong:
+        raise wrong
+    if not as_json:
+        demos.show_next_steps(connection, deployed)

@@ -1,0 +1,260 @@
+"""Whether what is deployed is what was asked for, and how it fares.
+
+A deployment that SageMaker rolled back leaves the endpoint InService, on its old configuration. So the status
+alone proves nothing: the configuration that serves is compared with the one that the stack names in its outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from botocore.exceptions import ClientError
+
+from client.connection import Connection
+from client.metrics import last_hour
+from client.patterns import DeployedPattern
+from client.scaling import scaling_ranges
+
+T = TypeVar("T")
+
+_SERVING_OTHERWISE = {"Failed", "OutOfService", "UpdateRollbackFailed"}
+_ALARM_TYPES = {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"}
+# API DescribeAlarms takes so many names at once
+_ALARMS_PER_CALL = 100
+
+
+@dataclass
+class VariantStatus:
+    """A production variant as it is now.
+
+    Args:
+        name: Its name.
+        weight: Its share of the traffic, relative to the other weights.
+        desired_weight: The weight that it is going to have.
+        instances: Instances that serve.
+        desired_instances: Instances that there should be.
+        scaling: Least and most instances that scaling may set; None if it does not scale.
+        last_hour: Figures of the last hour; see `client.metrics.last_hour`.
+    """
+
+    name: str
+    weight: float | None = None
+    desired_weight: float | None = None
+    instances: int | None = None
+    desired_instances: int | None = None
+    scaling: tuple[int, int] | None = None
+    last_hour: dict[str, float | None] = field(default_factory=dict)
+
+
+@dataclass
+class EndpointStatus:
+    """An endpoint as it is now.
+
+    Args:
+        name: Its name.
+        status: API ``EndpointStatus``; ``NotFound`` if the stack names an endpoint that is not there.
+        serving_config: The endpoint configuration that answers.
+        expected_config: The one that the stack wants.
+        failure_reason: What SageMaker says about its latest failure.
+        update: The update that is under way; None if none is.
+        variants: Its production variants.
+    """
+
+    name: str
+    status: str
+    serving_config: str | None
+    expected_config: str | None
+    failure_reason: str | None = None
+    update: dict[str, Any] | None = None
+    variants: list[VariantStatus] = field(default_factory=list)
+
+
+@dataclass
+class AlarmStatus:
+    """A CloudWatch alarm of the stack."""
+
+    name: str
+    state: str
+    reason: str
+
+
+@dataclass
+class PatternStatus:
+    """A deployed pattern as it is now.
+
+    Args:
+        deployed: Its stack.
+        endpoint: Its endpoint; None if it has none.
+        alarms: The stack's alarms.
+        problems: Why this is not what was asked for; empty if it is.
+        notes: What could not be found out.
+    """
+
+    deployed: DeployedPattern
+    endpoint: EndpointStatus | None = None
+    alarms: list[AlarmStatus] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "pattern": self.deployed.pattern,
+            "environment": self.deployed.environment,
+            "healthy": not self.problems,
+            "problems": self.problems,
+            "stack": {
+                "name": self.deployed.stack_name,
+                "status": self.deployed.stack_status,
+                "reason": self.deployed.stack_reason,
+            },
+            "endpoint": asdict(self.endpoint) if self.endpoint else None,
+            "alarms": [asdict(alarm) for alarm in self.alarms],
+            "notes": self.notes,
+        }
+
+
+def pattern_status(connection: Connection, deployed: DeployedPattern) -> PatternStatus:
+    """Ask CloudFormation, SageMaker, Application Auto Scaling and CloudWatch about one pattern.
+
+    What only adds to the picture (alarms, scaling, figures) may be denied: then a note says so.
+
+    Raises:
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError: SageMaker could not be asked.
+    """
+    status = PatternStatus(deployed)
+    if deployed.has_endpoint:
+        status.endpoint = endpoint = endpoint_status(connection, deployed)
+        names = [variant.name for variant in endpoint.variants]
+        ranges = _optional(status, "scaling", lambda: scaling_ranges(connection, endpoint.name, names)) or {}
+        hour = _optional(status, "the last hour", lambda: last_hour(connection, endpoint.name, names)) or {}
+        for variant in endpoint.variants:
+            variant.scaling = ranges.get(variant.name)
+            variant.last_hour = hour.get(variant.name, {})
+    status.alarms = _optional(status, "alarms", lambda: _alarms(connection, deployed.stack_name)) or []
+    status.problems = _stack_problems(deployed) + (
+        endpoint_problems(status.endpoint) if status.endpoint else []
+    )
+    return status
+
+
+def endpoint_status(connection: Connection, deployed: DeployedPattern) -> EndpointStatus:
+    """Ask SageMaker about a pattern's endpoint.
+
+    Raises:
+        UserError: The stack has no endpoint.
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError: SageMaker could not be asked.
+    """
+    name, expected = deployed.endpoint_name, deployed.expected_config
+    try:
+        answer = connection.client("sagemaker").describe_endpoint(EndpointName=name)
+    except ClientError as error:
+        if "Could not find endpoint" in error.response["Error"].get("Message", ""):
+            return EndpointStatus(name, "NotFound", None, expected)
+        raise
+    pending = answer.get("PendingDeploymentSummary")
+    return EndpointStatus(
+        name=name,
+        status=answer["EndpointStatus"],
+        serving_config=answer.get("EndpointConfigName"),
+        expected_config=expected,
+        failure_reason=answer.get("FailureReason"),
+        update=_update(pending) if pending else None,
+        variants=[_variant(one) for one in answer.get("ProductionVariants", [])],
+    )
+
+
+def endpoint_problems(endpoint: EndpointStatus) -> list[str]:
+    """Why an endpoint is not what its stack asked for; empty if it is, or is on its way."""
+    reason = f": {endpoint.failure_reason}" if endpoint.failure_reason else ""
+    if endpoint.status == "NotFound":
+        return [
+            f"endpoint {endpoint.name} does not exist, though the stack made it: it was deleted past the stack"
+        ]
+    problems = []
+    if endpoint.status in _SERVING_OTHERWISE:
+        problems.append(f"endpoint {endpoint.name} is {endpoint.status}{reason}")
+    settled = endpoint.status in {"InService", *_SERVING_OTHERWISE}
+    if settled and endpoint.expected_config and endpoint.serving_config != endpoint.expected_config:
+        problems.append(
+            f"endpoint {endpoint.name} serves {endpoint.serving_config}, but the stack expects "
+            f"{endpoint.expected_config}: its last update was rolled back, or it was changed past the stack"
+            + (reason if not problems else "")
+        )
+    if endpoint.status == "RollingBack":
+        problems.append(f"endpoint {endpoint.name} is rolling its update back{reason}")
+    return problems
+
+
+def _stack_problems(deployed: DeployedPattern) -> list[str]:
+    status = deployed.stack_status
+    if "ROLLBACK" not in status and not status.endswith("_FAILED"):
+        return []
+    reason = f": {deployed.stack_reason}" if deployed.stack_reason else ""
+    return [f"the last deployment of stack {deployed.stack_name} failed ({status}){reason}"]
+
+
+def _optional(status: PatternStatus, what: str, ask: Callable[[], T]) -> T | None:
+    """Ask for something that the answer can do without."""
+    try:
+        return ask()
+    except ClientError as error:
+        details = error.response.get("Error", {})
+        status.notes.append(f"{what}: {details.get('Code')}: {details.get('Message')}")
+        return None
+
+
+def _alarms(connection: Connection, stack_name: str) -> list[AlarmStatus]:
+    pages = (
+        connection.client("cloudformation")
+        .get_paginator("list_stack_resources")
+        .paginate(StackName=stack_name)
+    )
+    names = [
+        resource["PhysicalResourceId"]
+        for page in pages
+        for resource in page["StackResourceSummaries"]
+        if resource["ResourceType"] in _ALARM_TYPES and resource.get("PhysicalResourceId")
+    ]
+    alarms: list[AlarmStatus] = []
+    for start in range(0, len(names), _ALARMS_PER_CALL):
+        answer = connection.client("cloudwatch").describe_alarms(
+            AlarmNames=names[start : start + _ALARMS_PER_CALL],
+            AlarmTypes=["MetricAlarm", "CompositeAlarm"],
+            MaxRecords=_ALARMS_PER_CALL,
+        )
+        alarms += [
+            AlarmStatus(one["AlarmName"], one["StateValue"], one.get("StateReason", ""))
+            for one in answer.get("MetricAlarms", []) + answer.get("CompositeAlarms", [])
+        ]
+    return sorted(alarms, key=lambda alarm: alarm.name)
+
+
+def _update(pending: dict[str, Any]) -> dict[str, Any]:
+    variants = pending.get("ProductionVariants", [])
+    return {
+        "config": pending.get("EndpointConfigName"),
+        "started": str(pending["StartTime"]) if pending.get("StartTime") else None,
+        "variants": [
+            {
+                "name": one["VariantName"],
+                "weight": one.get("CurrentWeight"),
+                "instances": one.get("CurrentInstanceCount"),
+                "desired_instances": one.get("DesiredInstanceCount"),
+                "stages": [stage["Status"] for stage in one.get("VariantStatus", [])],
+            }
+            for one in variants
+        ],
+    }
+
+
+def _variant(one: dict[str, Any]) -> VariantStatus:
+    return VariantStatus(
+        name=one["VariantName"],
+        weight=one.get("CurrentWeight"),
+        desired_weight=one.get("DesiredWeight"),
+        instances=one.get("CurrentInstanceCount"),
+        desired_instances=one.get("DesiredInstanceCount"),
+    )
