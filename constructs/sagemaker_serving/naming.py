@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from constructs import Construct
+
 from .errors import Finding, Findings, InvalidConfiguration, is_token
 
 MAX_NAME_LENGTH = 63
@@ -145,6 +147,20 @@ def stable_name(*parts: str, max_length: int = MAX_NAME_LENGTH) -> str:
     digits = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
     prefix = slug[: max_length - _HASH_LENGTH - 1].rstrip("-")
     return f"{prefix}-{digits}" if prefix else digits
+
+
+def free_id(scope: Construct, stem: str) -> str:
+    """An id that no child of a construct has yet: ``Artifact``, ``Artifact2`` and so on.
+
+    Args:
+        scope: The construct that gets another child.
+        stem: The first id to try.
+    """
+    number, id_ = 1, stem
+    while scope.node.try_find_child(id_) is not None:
+        number += 1
+        id_ = f"{stem}{number}"
+    return id_
 
 
 def check_environment(
