@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 import threading
@@ -11,7 +12,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -26,6 +26,10 @@ from sandbox.runtime import RuntimeListener
 from sandbox.store import Endpoint, Params, Record, Scope, Stores
 
 SCOPE = Scope("000000000000", "ap-northeast-2")
+# no test reads a person's own AWS configuration
+os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
+# one session: the models of the services are read once
+_SESSION = boto3.Session()
 GROUP = "/aws/sagemaker/Endpoints/"
 
 
@@ -110,7 +114,7 @@ class ContainerServer:
             raw: socket.socket = writer.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
-        except (Close, asyncio.IncompleteReadError, ConnectionError):
+        except (Close, asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             self._writers.discard(writer)
@@ -296,6 +300,7 @@ class Plane:
         self.url = f"http://127.0.0.1:{port}"
         self.run(self.listener.start())
         self._client: Any = None
+        self._clients: list[Any] = []
 
     def run(self, work: Coroutine[Any, Any, Any], timeout: float = 30) -> Any:
         """Run a coroutine on the plane's loop."""
@@ -310,6 +315,8 @@ class Plane:
         return self.run(work())
 
     def close(self) -> None:
+        for client in self._clients:
+            client.close()
         self.run(self.listener.stop())
         self.run(self.deployments.stop())
         for fleet in self.fleets.made:
@@ -327,9 +334,17 @@ class Plane:
         return self._client
 
     def make_client(self, access_key: str = "test", region: str = SCOPE.region) -> Any:
-        session = boto3.Session(aws_access_key_id=access_key, aws_secret_access_key="x", region_name=region)
         config = Config(retries={"max_attempts": 0}, max_pool_connections=32)
-        return session.client("sagemaker-runtime", endpoint_url=self.url, config=config)
+        client = _SESSION.client(
+            "sagemaker-runtime",
+            region_name=region,
+            endpoint_url=self.url,
+            config=config,
+            aws_access_key_id=access_key,
+            aws_secret_access_key="x",
+        )
+        self._clients.append(client)
+        return client
 
     def model(self, name: str = "model", **request: Any) -> None:
         """Add a model; ``answerer`` decides what its container answers."""
@@ -460,22 +475,3 @@ class Load:
                     self.answers.append(self._plane.invoke()["Body"].read())
                 except Exception as error:
                     self.errors.append(error)
-
-
-__all__ = [
-    "GROUP",
-    "SCOPE",
-    "Close",
-    "ContainerServer",
-    "FakeAws",
-    "FakeFleet",
-    "Load",
-    "Plane",
-    "Request",
-    "Reset",
-    "SimpleNamespace",
-    "echo",
-    "http",
-    "says",
-    "variant",
-]

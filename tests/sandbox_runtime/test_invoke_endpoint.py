@@ -72,7 +72,9 @@ def test_endpoint_of_another_region_is_not_found(plane: Plane) -> None:
 
 def test_the_name_must_match_in_case(plane: Plane) -> None:
     plane.serve()
-    with pytest.raises(plane.client.exceptions.ValidationError, match="Endpoint EP of account .* not found"):
+    with pytest.raises(
+        plane.client.exceptions.ValidationError, match=r"Endpoint EP of account \d+ not found"
+    ):
         plane.invoke(EndpointName="EP")
 
 
@@ -154,9 +156,9 @@ def test_an_invocation_that_takes_too_long(make_plane: Any) -> None:
         plane.invoke()
     message = caught.value.response["Error"]["Message"]
     assert message.startswith(
-        'Received server error (0) from model with message "Your invocation timed out while waiting for a response '
-        "from container model. Review the latency metrics for each container in Amazon CloudWatch, resolve the "
-        'issue, and try again.". See https://'
+        'Received server error (0) from model with message "Your invocation timed out while waiting for '
+        "a response from container model. Review the latency metrics for each container in Amazon "
+        'CloudWatch, resolve the issue, and try again.". See https://'
     )
     assert caught.value.response["OriginalStatusCode"] == 0
     assert plane.metrics.values("Invocation5XXErrors", EndpointName="ep", VariantName="AllTraffic") == [1]
@@ -355,7 +357,8 @@ def test_half_an_answer_is_a_model_error(plane: Plane, answer: bytes) -> None:
         b"HTTP/1.0 200 OK\r\n\r\nall of it",
         b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nall of it",
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nconnection: close\r\n\r\nall of it",
-        b"HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n4\r\nall \r\n5\r\nof it\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+        b"4\r\nall \r\n5\r\nof it\r\n0\r\n\r\n",
     ],
 )
 def test_answers_of_old_servers(plane: Plane, answer: bytes) -> None:
@@ -426,9 +429,8 @@ def raw(
     """An answer to a request that no SDK would send."""
     port = int(plane.url.rsplit(":", 1)[1])
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.sendall(
-            f"{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: 0\r\n\r\n".encode()
-        )
+        lines = f"host: x\r\nconnection: close\r\n{headers}content-length: 0\r\n"
+        connection.sendall(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode())
         answer = b""
         while part := connection.recv(65536):
             answer += part
