@@ -166,10 +166,9 @@ def _findings(item: Any) -> Iterable[Finding]:
 
 
 def _renamed(finding: Finding, location: Sequence[str | int], section: type[BaseModel]) -> Finding:
-    head, dot, rest = finding.field.partition(".")
-    head = head.partition("[")[0] if head.partition("[")[0] in getattr(section, "keys", {}) else head
-    key = getattr(section, "keys", {}).get(head, head)
-    return Finding(_dotted([*location, key + dot + rest]), finding.value, finding.rule, finding.fix)
+    keys: dict[str, str] = getattr(section, "keys", {})
+    key = keys.get(finding.field, keys.get(finding.field.partition("[")[0], finding.field))
+    return Finding(_dotted([*location, key]), finding.value, finding.rule, finding.fix)
 
 
 def _section_at(location: Sequence[str | int]) -> type[BaseModel]:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from sagemaker_serving.data_capture import DataCapture
 from sagemaker_serving.endpoint import ServedVariant, ServingEndpoint
+from sagemaker_serving.errors import Findings
 from sagemaker_serving.instances import Architecture
 from sagemaker_serving.model import ServingModel
 from sagemaker_serving.monitoring import EndpointMonitoring
@@ -33,6 +34,25 @@ class RealtimeSettings(PatternSettings):
     alarms: AlarmSettings = AlarmSettings()
     data_capture: CaptureSettings | None = None
 
+    keys: ClassVar[dict[str, str]] = {
+        "version": "model.framework_version",
+        "processor": "endpoint.instance_type",
+        "auto_scaling": "scaling",
+        "deployment.size": "deployment.step_instances",
+        "deployment.step": "deployment.step_instances",
+        "deployment.batch": "deployment.step_instances",
+    }
+
+    def build(self) -> None:
+        """Refuse sections that do not fit together."""
+        variant = self.endpoint.build()
+        self.model.image(variant.instance)
+        findings = Findings("patterns.realtime")
+        self.deployment.build().check_against(findings, [variant])
+        if self.scaling:
+            self.scaling.build().check_against(findings, variant)
+        findings.raise_if_any()
+
 
 class RealtimeInference(PatternStack[RealtimeSettings]):
     """Real-time inference: one model behind an endpoint that scales, watches itself and updates safely."""
@@ -50,7 +70,7 @@ class RealtimeInference(PatternStack[RealtimeSettings]):
         model = ServingModel(
             self,
             "Model",
-            containers=[settings.model.container(target.root)],
+            containers=[settings.model.container(target.root, variant.instance)],
             architecture=variant.instance.architecture or Architecture.X86_64,
             vpc=settings.model.vpc_attachment(),
             network_isolation=settings.model.network_isolation,

@@ -1,8 +1,7 @@
 """Typed settings that several patterns share; each section turns itself into the library's value.
 
 The library's rules are not repeated here: a section builds its value when it is read, and what the value
-complains
-about is reported under the key that a person wrote (`Section.keys`).
+complains about is reported under the key that a person wrote (`Section.keys`).
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from sagemaker_serving.alarms import AlarmThresholds, AlarmWindow, Severity
 from sagemaker_serving.artifacts import ModelArtifact
 from sagemaker_serving.deployment import AllAtOnce, Canary, CapacitySize, DeploymentPolicy, Linear, Rolling
 from sagemaker_serving.errors import Finding, InvalidConfiguration
-from sagemaker_serving.images import FrameworkImage
+from sagemaker_serving.images import FrameworkImage, Processor
+from sagemaker_serving.instances import Accelerator, Architecture, InstanceType
 from sagemaker_serving.model import Container
 from sagemaker_serving.network import VpcAttachment
 from sagemaker_serving.scaling_policies import AutoScaling, TargetTracking
@@ -85,35 +85,41 @@ class ModelSettings(Section):
     network_isolation: bool = False
     vpc: VpcSettings | None = None
 
-    @model_validator(mode="after")
-    def _one_artifact(self) -> Self:
+    def build(self) -> None:
+        """Refuse what cannot be a model; `container` makes it."""
         if (self.directory is None) == (self.s3_uri is None):
             rule = "a model comes from either a directory or an s3_uri"
             finding = Finding("directory", self.directory, rule, "give one of the two")
             raise InvalidConfiguration("model", [finding])
-        return self
 
-    def container(self, root: Path) -> Container:
+    def container(self, root: Path, instance: InstanceType) -> Container:
         """As `ServingModel` takes it.
 
         Args:
             root: What ``directory`` is relative to.
+            instance: What it will run on.
         """
         if self.s3_uri is not None:
             artifact = ModelArtifact.from_s3_uri(self.s3_uri)
         else:
             artifact = ModelArtifact.from_directory(root / str(self.directory))
-        return Container(image=self.image(), artifact=artifact, environment=self.environment)
+        return Container(image=self.image(instance), artifact=artifact, environment=self.environment)
 
-    def image(self) -> FrameworkImage:
-        """The framework's image."""
+    def image(self, instance: InstanceType) -> FrameworkImage:
+        """The framework's image for an instance type's processor."""
         make = {
             "scikit-learn": FrameworkImage.sklearn,
             "xgboost": FrameworkImage.xgboost,
             "pytorch": FrameworkImage.pytorch,
             "huggingface": FrameworkImage.huggingface,
         }[self.framework]
-        return make(version=self.framework_version)
+        if instance.accelerator is Accelerator.GPU:
+            processor = Processor.GPU
+        elif instance.architecture is Architecture.ARM64:
+            processor = Processor.GRAVITON
+        else:
+            processor = Processor.CPU
+        return make(version=self.framework_version, processor=processor)
 
     def vpc_attachment(self) -> VpcAttachment | None:
         """As `ServingModel` takes it."""

@@ -30,7 +30,7 @@ def acknowledge(construct: IConstruct, pack: Pack, findings: Mapping[str, str]) 
         construct: What the pack complains about.
         pack: The pack.
         findings: Rule without the pack's name (``S1``, ``IAM5[Resource::*]``) to the reason why it is
-        accepted.
+            accepted.
     """
     cdk.Validations.of(construct).acknowledge(
         *(cdk.Acknowledgment(id=f"{pack}::{pack}-{rule}", reason=reason) for rule, reason in findings.items())

@@ -47,9 +47,8 @@ class AlarmWindow:
 
     Args:
         period: One data point; a multiple of 60 s, as SageMaker publishes each minute. Default 60 s.
-        evaluation_periods: Data points in a row that must breach, at least 1. Default 2. All of them
-        together span
-            at most 1 day, or 7 days if the period is an hour or longer (CloudWatch API operation
+        evaluation_periods: Data points in a row that must breach, at least 1. Default 2. All of them together
+            span at most 1 day, or 7 days if the period is an hour or longer (CloudWatch API operation
             PutMetricAlarm).
 
     Raises:
@@ -102,8 +101,8 @@ class AlarmThresholds:
         memory_percent: Memory use in percent, above 0 up to 100.
         disk_percent: Disk use in percent, above 0 up to 100; data capture pauses when the disk fills up.
         idle_hours: Raise an alarm after this many hours without one request, 1 to 168; None for no such
-        alarm. A new
-            endpoint counts as idle until its first request: the alarm is raised once, soon after creation.
+            alarm. A new endpoint counts as idle until its first request: the alarm is raised once, soon after
+            creation.
 
     Raises:
         InvalidConfiguration: A threshold out of range.

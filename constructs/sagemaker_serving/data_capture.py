@@ -45,8 +45,8 @@ class DataCapture:
         modes: Input, output or both. Default both.
         csv_content_types: Bodies of these types are recorded as text, up to 10. Default ``text/csv``.
         json_content_types: Bodies of these types are recorded as JSON text, up to 10. Default
-        ``application/json``
-            and ``application/jsonlines``. A body of any other type is recorded in base64.
+            ``application/json`` and ``application/jsonlines``. A body of any other type is recorded in
+            base64.
 
     Raises:
         InvalidConfiguration: All that is wrong with the values, at once.

@@ -59,22 +59,19 @@ class ServingEndpoint(Construct):
         rollback_alarms: Alarms that take an update back while it bakes, up to 10; from
             `EndpointMonitoring.rollback_alarms`.
         data_capture: Record requests and answers. Default: no.
-        retain_weights: Keep variant weights that were set at run time when the stack is updated. Default:
-        the weights
-            are those of the variants. (Instance counts are kept whenever a variant scales.)
+        retain_weights: Keep variant weights that were set at run time when the stack is updated. Default: the
+            weights are those of the variants. (Instance counts are kept whenever a variant scales.)
 
     Attributes:
         endpoint: The underlying resource.
         config: The underlying endpoint configuration.
         expected_config_name: Name of the configuration that the endpoint has after a good deployment. An
-        update that
-            was rolled back serves another one: compare it with what DescribeEndpoint tells.
+            update that was rolled back serves another one: compare it with what DescribeEndpoint tells.
         log_group: Where the containers' output goes.
 
     Raises:
         InvalidConfiguration: Wrong name or variants. What does not fit together (variants, deployment,
-        alarms,
-            models, scaling) is reported at synth, all at once.
+            alarms, models, scaling) is reported at synth, all at once.
     """
 
     def __init__(

@@ -19,12 +19,11 @@ class VariantMetrics:
 
     Args:
         endpoint_name: A plain text, never the endpoint's attribute: alarms on these metrics are what the
-        endpoint
-            itself depends on.
+            endpoint itself depends on.
         variant_name: SageMaker publishes nothing under any other name (``AllTraffic`` of AWS's samples is a
             variant's name too).
-        label: What graphs show before the metric; empty for nothing. None for CloudWatch's own labels, as alarms
-            need (an alarm on a labelled metric becomes metric math).
+        label: What graphs show before the metric; empty for nothing. None for CloudWatch's own labels, as
+            alarms need (an alarm on a labelled metric becomes metric math).
     """
 
     def __init__(self, endpoint_name: str, variant_name: str, *, label: str | None = None) -> None:

@@ -40,9 +40,9 @@ class Container:
 class ServingModel(Construct):
     """A model and its execution role, which may do what this model needs and nothing else.
 
-    The model is never named: CloudFormation replaces it at every change, and a fixed name would collide
-    with the one
-    in service. It is created after the role's policy, so that the first deployment does not race with IAM.
+    The model is never named: CloudFormation replaces it at every change, and a fixed name would collide with
+    the one in service. It is created after the role's policy, so that the first deployment does not race with
+    IAM.
 
     Args:
         containers: What runs; one container.
@@ -50,8 +50,7 @@ class ServingModel(Construct):
             Default x86-64.
         vpc: Attach the containers to a VPC. Default: SageMaker's own network.
         network_isolation: Cut the containers off from every network; SageMaker itself still loads the
-        artifact.
-            Default off.
+            artifact. Default off.
 
     Attributes:
         role: The execution role.
@@ -101,9 +100,10 @@ class ServingModel(Construct):
         )
         self.model.node.add_dependency(policy)
         self.model_name: str = self.model.attr_model_name
-        for warned in [container.image for container in containers] + ([vpc] if vpc else []):
-            for number, text in enumerate(warned.warnings):
-                cdk.Annotations.of(self).add_warning_v2(f"sagemaker-serving:model-{number}", text)
+        parts = [part for container in containers for part in (container.image, container.artifact)]
+        texts = [text for part in [*parts, vpc] if part is not None for text in part.warnings]
+        for number, text in enumerate(texts):
+            cdk.Annotations.of(self).add_warning_v2(f"sagemaker-serving:model-{number}", text)
 
     def _policy(
         self,

@@ -31,7 +31,7 @@ class EndpointMonitoring(Construct):
     Attributes:
         alarms: All alarms.
         rollback_alarms: Those on 5xx rate and model latency of the highest severity, for a deployment to
-        watch.
+            watch.
         dashboard: Named as the endpoint.
 
     Raises:

@@ -30,8 +30,7 @@ class Retention:
 
     Args:
         keep_data: True: buckets, keys and logs outlive their stack, and buckets keep earlier versions of
-        their
-            objects. False: removing the stack removes them with all that is in them.
+            their objects. False: removing the stack removes them with all that is in them.
         log_days: Days that logs are kept; one of `LOG_RETENTION_DAYS`.
         data_days: Days that objects are kept in a bucket, at least 1.
 
@@ -60,9 +59,8 @@ class Retention:
     def removal_policy(self) -> cdk.RemovalPolicy:
         """For CloudFormation's DeletionPolicy and UpdateReplacePolicy.
 
-        What a failed first deployment made is removed in any case: it holds nothing yet, and a log group
-        that is left
-        behind would stand in the way of the next attempt.
+        What a failed first deployment made is removed in any case: it holds nothing yet, and a log group that
+        is left behind would stand in the way of the next attempt.
         """
         kept = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
         return kept if self.keep_data else cdk.RemovalPolicy.DESTROY
@@ -72,8 +70,7 @@ class EncryptionKey(kms.Key):
     """The stack's own key: rotates each year, and is removed or kept with the data it protects.
 
     The account's IAM policies decide who may use it; services that act on their own behalf get a statement
-    from
-    the construct that needs it.
+    from the construct that needs it.
 
     Args:
         retention: Whether the key outlives the stack. A removed key can still be recovered for 7 days.
@@ -119,9 +116,8 @@ class EncryptionKey(kms.Key):
 class DataBucket(s3.Bucket):
     """A private bucket: encrypted with the stack's key, reached over TLS only, emptied by a lifecycle rule.
 
-    Kept data also gets versions and access logs (in a second bucket); a throw-away bucket empties itself
-    when its
-    stack is removed.
+    Kept data also gets versions and access logs (in a second bucket); a throw-away bucket empties itself when
+    its stack is removed.
 
     Args:
         key: Encrypts every object.
@@ -183,8 +179,8 @@ class AccessLogBucket(s3.Bucket):
     def receive_from(self, bucket: s3.Bucket) -> None:
         """Let S3 write a bucket's access logs into this one.
 
-        By a bucket policy of our own: without a feature flag, the CDK's own way still asks for an ACL, which a
-        bucket that has its ACLs switched off refuses.
+        By a bucket policy of our own: without a feature flag, the CDK's own way still asks for an ACL, which
+        a bucket that has its ACLs switched off refuses.
 
         Args:
             bucket: A bucket of the same account and Region.

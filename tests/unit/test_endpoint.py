@@ -287,7 +287,7 @@ def test_refuses_an_instance_type_that_the_image_is_not_for(app: cdk.App, make: 
 def test_all_that_does_not_fit_together_comes_in_one_error(
     app: cdk.App, make: MakeEndpoint, alarms: Callable[..., EndpointMonitoring]
 ) -> None:
-    # GIVEN a canary of two of three instances, alarms that need longer than the bake and watch something else,
+    # GIVEN a canary of two of three instances, alarms that need longer than the bake and watch others,
     # and scaling that a burstable instance does not know
     variant = InstanceVariant(instance_type="ml.t2.large", initial_instance_count=3)
     strange = alarms("other", InstanceVariant(instance_type="ml.m5.large", name="AllTraffic"), periods=10)
@@ -337,7 +337,7 @@ def test_canary_without_alarms_is_refused(make: MakeEndpoint) -> None:
 
 def test_scaling_an_unknown_variant_or_one_twice_is_refused(make: MakeEndpoint) -> None:
     endpoint = make()
-    with pytest.raises(InvalidConfiguration, match="primray.*did you mean primary"):
+    with pytest.raises(InvalidConfiguration, match=r"primray.*did you mean primary"):
         endpoint.scale_variant("primray", SCALING)
     endpoint.scale_variant("primary", SCALING)
     with pytest.raises(InvalidConfiguration, match="scales already"):
