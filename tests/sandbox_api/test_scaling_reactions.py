@@ -538,3 +538,17 @@ def test_from_traffic_to_instances_with_minutes_as_seconds(scaled: Scaled, world
 
     # THEN the fleet grew because the high alarm fired
     assert "AlarmHigh" in scaled.settled()["Cause"]
+
+
+def test_variants_without_traffic_report_zeros(scaled: Scaled, caplog: pytest.LogCaptureFixture) -> None:
+    # GIVEN a policy on invocations, and one on another metric
+    other = {"PredefinedMetricType": "SageMakerVariantConcurrentRequestsPerModelHighResolution"}
+    scaled.track()
+    scaled.track("other", PredefinedMetricSpecification=other)
+
+    # WHEN nobody invokes the endpoint
+    # THEN zeros come all the same, so that the low alarm has data to fire on
+    published = scaled.world.cloudwatch.published
+    scaled.until(lambda: published)
+    assert {(metric, value) for _, metric, value, _ in published} == {("InvocationsPerInstance", 0.0)}
+    assert not caplog.records
