@@ -10,15 +10,17 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, TypeGuard
 
 import aws_cdk as cdk
 from aws_cdk import aws_sagemaker as sagemaker
 
+from .capacity import CapacitySize
 from .errors import Findings, is_token
-from .limits import check_integer, check_seconds
+from .limits import check_seconds, seconds_or_none
 from .variants import InstanceVariant
+
+__all__ = ["AllAtOnce", "Canary", "CapacitySize", "DeploymentPolicy", "Linear", "Rolling"]
 
 MAX_WAIT_SECONDS = 3600
 MIN_TIMEOUT_SECONDS = 600
@@ -27,67 +29,6 @@ MAX_ALARMS = 10
 MAX_ALARM_NAME = 255
 
 _Config = sagemaker.CfnEndpoint
-
-
-class CapacityUnit(StrEnum):
-    """What a capacity size counts (API shape CapacitySizeType)."""
-
-    INSTANCE_COUNT = "INSTANCE_COUNT"
-    CAPACITY_PERCENT = "CAPACITY_PERCENT"
-
-
-@dataclass(frozen=True)
-class CapacitySize:
-    """A part of a fleet (API shape CapacitySize); made by `instances` or `percent`.
-
-    Args:
-        unit: What is counted.
-        value: How many, 1 or more; at most 100 when it is percent.
-
-    Raises:
-        InvalidConfiguration: The value is out of range.
-    """
-
-    unit: CapacityUnit
-    value: int
-
-    def __post_init__(self) -> None:
-        findings = Findings("CapacitySize")
-        high = 100 if self.is_percent else None
-        check_integer(findings, "value", self.value, low=1, high=high, source="API shape CapacitySize")
-        findings.raise_if_any()
-
-    @classmethod
-    def instances(cls, count: int) -> CapacitySize:
-        """So many instances of each variant."""
-        return cls(CapacityUnit.INSTANCE_COUNT, count)
-
-    @classmethod
-    def percent(cls, percent: int) -> CapacitySize:
-        """That part of each variant's instances, 1 to 100."""
-        return cls(CapacityUnit.CAPACITY_PERCENT, percent)
-
-    def __str__(self) -> str:
-        if self.is_percent:
-            return f"{self.value} %"
-        return f"{self.value} instance{'' if self.value == 1 else 's'}"
-
-    @property
-    def is_percent(self) -> bool:
-        """Whether the value is a percentage."""
-        return self.unit == CapacityUnit.CAPACITY_PERCENT
-
-    def steps(self, instance_count: int) -> int:
-        """How many steps of this size a fleet takes.
-
-        Args:
-            instance_count: Instances of the fleet; of no matter for a percentage.
-        """
-        return math.ceil((100 if self.is_percent else instance_count) / self.value)
-
-    def render(self) -> sagemaker.CfnEndpoint.CapacitySizeProperty:
-        """The size as the endpoint's deployment configuration holds it."""
-        return _Config.CapacitySizeProperty(type=self.unit.value, value=self.value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +46,11 @@ class DeploymentPolicy(ABC):
 
     requires_alarms: ClassVar[bool] = True
     """Whether the policy protects nothing without an alarm."""
+
+    # Of a policy that takes steps: the field with their size, its range, and the API member that says so.
+    _size_field: ClassVar[str] = ""
+    _percent_range: ClassVar[tuple[int, int]] = (1, 100)
+    _shape: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         findings = Findings(type(self).__name__)
@@ -149,7 +95,7 @@ class DeploymentPolicy(ABC):
             not self.requires_alarms or len(alarm_names) > 0,
             field,
             list(alarm_names),
-            f"{type(self).__name__} bakes each step under alarms; without one nothing turns a bad update back",
+            f"{type(self).__name__} bakes under alarms; without one nothing turns a bad update back",
             "give at least one alarm, or use AllAtOnce",
         )
         findings.require(
@@ -164,7 +110,7 @@ class DeploymentPolicy(ABC):
                 is_token(name) or (1 <= len(name) <= MAX_ALARM_NAME and not name.isspace()),
                 f"{field}[{index}]",
                 name,
-                f"an alarm's name has 1 to {MAX_ALARM_NAME} characters, not only spaces (API shape AlarmName)",
+                f"an alarm's name has 1 to {MAX_ALARM_NAME} characters, not all spaces (API shape AlarmName)",
                 "give the name of an alarm in the same account and Region",
             )
 
@@ -203,15 +149,10 @@ class DeploymentPolicy(ABC):
                 )
             elif self._size is not None and self._size.is_percent and variant.initial_instance_count == 1:
                 found.append(
-                    f"Variant {variant.name}: {self._size} of one instance is less than one; traffic shifts by "
-                    f"whole instances. {type(self).__name__} needs at least 2 instances to be gradual."
+                    f"Variant {variant.name}: {self._size} of one instance is less than one; traffic shifts "
+                    f"by whole instances. {type(self).__name__} needs at least 2 instances to be gradual."
                 )
         return tuple(found)
-
-    # What a policy with steps overrides.
-
-    _size_field: ClassVar[str] = ""
-    _percent_range: ClassVar[tuple[int, int]] = (1, 100)
 
     @property
     def _size(self) -> CapacitySize | None:
@@ -220,7 +161,7 @@ class DeploymentPolicy(ABC):
     def _check_own(self, findings: Findings) -> None:
         """Check the size, where it is a percentage; by count it depends on the fleet."""
         size = self._size
-        if size is None or not size.is_percent:
+        if not self._size_field or not _is_size(size, findings, self._size_field) or not size.is_percent:
             return
         low, high = self._percent_range
         findings.require(
@@ -231,11 +172,21 @@ class DeploymentPolicy(ABC):
             f"give CapacitySize.percent of {low} to {high}",
         )
 
-    _shape: ClassVar[str] = ""
-
     @abstractmethod
     def _steps(self, instance_count: int) -> int:
         """How many times the policy waits for a fleet of that size."""
+
+    def _auto_rollback(
+        self, alarm_names: Sequence[str]
+    ) -> sagemaker.CfnEndpoint.AutoRollbackConfigProperty | None:
+        findings = Findings(type(self).__name__)
+        self.check_alarms(findings, alarm_names)
+        findings.raise_if_any()
+        if not alarm_names:
+            return None
+        return _Config.AutoRollbackConfigProperty(
+            alarms=[_Config.AlarmProperty(alarm_name=name) for name in alarm_names]
+        )
 
     def _waits(self) -> list[tuple[int, cdk.Duration]]:
         """Further waits of the policy: how many times, and how long."""
@@ -293,6 +244,7 @@ class _BlueGreen(DeploymentPolicy):
     termination_wait: cdk.Duration | None = None
 
     _routing_type: ClassVar[str] = ""
+    _size_property: ClassVar[str] = ""
 
     def _check_own(self, findings: Findings) -> None:
         super()._check_own(findings)
@@ -310,16 +262,16 @@ class _BlueGreen(DeploymentPolicy):
 
     def render(self, alarm_names: Sequence[str]) -> sagemaker.CfnEndpoint.DeploymentConfigProperty:
         """See `DeploymentPolicy.render`."""
-        size = {_SIZE_PROPERTIES[self._routing_type]: self._size.render()} if self._size else {}
+        size = {self._size_property: self._size.render()} if self._size else {}
         return _Config.DeploymentConfigProperty(
             blue_green_update_policy=_Config.BlueGreenUpdatePolicyProperty(
                 traffic_routing_configuration=_Config.TrafficRoutingConfigProperty(
                     type=self._routing_type, wait_interval_in_seconds=self.wait.to_seconds(), **size
                 ),
-                termination_wait_in_seconds=_seconds(self.termination_wait),
-                maximum_execution_timeout_in_seconds=_seconds(self.maximum_execution_timeout),
+                termination_wait_in_seconds=seconds_or_none(self.termination_wait),
+                maximum_execution_timeout_in_seconds=seconds_or_none(self.maximum_execution_timeout),
             ),
-            auto_rollback_configuration=_auto_rollback(self, alarm_names),
+            auto_rollback_configuration=self._auto_rollback(alarm_names),
         )
 
 
@@ -362,6 +314,7 @@ class Canary(_BlueGreen):
     size: CapacitySize
 
     _routing_type: ClassVar[str] = "CANARY"
+    _size_property: ClassVar[str] = "canary_size"
     _size_field: ClassVar[str] = "size"
     _percent_range: ClassVar[tuple[int, int]] = (1, 50)
     _shape: ClassVar[str] = "TrafficRoutingConfig.CanarySize"
@@ -387,6 +340,7 @@ class Linear(_BlueGreen):
     step: CapacitySize
 
     _routing_type: ClassVar[str] = "LINEAR"
+    _size_property: ClassVar[str] = "linear_step_size"
     _size_field: ClassVar[str] = "step"
     _percent_range: ClassVar[tuple[int, int]] = (10, 50)
     _shape: ClassVar[str] = "TrafficRoutingConfig.LinearStepSize"
@@ -416,6 +370,11 @@ class Rolling(DeploymentPolicy):
     _percent_range: ClassVar[tuple[int, int]] = (5, 50)
     _shape: ClassVar[str] = "RollingUpdatePolicy.MaximumBatchSize"
 
+    def _check_own(self, findings: Findings) -> None:
+        super()._check_own(findings)
+        if self.rollback_batch is not None:
+            _is_size(self.rollback_batch, findings, "rollback_batch")
+
     def _steps(self, instance_count: int) -> int:
         return self.batch.steps(instance_count)
 
@@ -428,7 +387,7 @@ class Rolling(DeploymentPolicy):
             len(variants) <= 1,
             field,
             f"Rolling with {len(variants)} variants",
-            "an endpoint with several variants cannot be updated by rolling (deployment guardrails exclusions)",
+            "several variants cannot be updated by rolling (developer guide, guardrails exclusions)",
             "use AllAtOnce, Canary or Linear",
         )
         rollback = self.rollback_batch
@@ -439,7 +398,7 @@ class Rolling(DeploymentPolicy):
                 is_token(variant.initial_instance_count) or rollback.value <= variant.initial_instance_count,
                 f"{field}.rollback_batch",
                 str(rollback),
-                f"variant {variant.name} has {variant.initial_instance_count} (API shape RollingUpdatePolicy)",
+                f"variant {variant.name} has {variant.initial_instance_count} (API RollingUpdatePolicy)",
                 "give no more than that",
             )
 
@@ -450,27 +409,17 @@ class Rolling(DeploymentPolicy):
                 maximum_batch_size=self.batch.render(),
                 wait_interval_in_seconds=self.wait.to_seconds(),
                 rollback_maximum_batch_size=self.rollback_batch.render() if self.rollback_batch else None,
-                maximum_execution_timeout_in_seconds=_seconds(self.maximum_execution_timeout),
+                maximum_execution_timeout_in_seconds=seconds_or_none(self.maximum_execution_timeout),
             ),
-            auto_rollback_configuration=_auto_rollback(self, alarm_names),
+            auto_rollback_configuration=self._auto_rollback(alarm_names),
         )
 
 
-_SIZE_PROPERTIES = {"CANARY": "canary_size", "LINEAR": "linear_step_size"}
-
-
-def _auto_rollback(
-    policy: DeploymentPolicy, alarm_names: Sequence[str]
-) -> sagemaker.CfnEndpoint.AutoRollbackConfigProperty | None:
-    findings = Findings(type(policy).__name__)
-    policy.check_alarms(findings, alarm_names)
-    findings.raise_if_any()
-    if not alarm_names:
-        return None
-    return _Config.AutoRollbackConfigProperty(
-        alarms=[_Config.AlarmProperty(alarm_name=name) for name in alarm_names]
+def _is_size(size: object, findings: Findings, field: str) -> TypeGuard[CapacitySize]:
+    return findings.require(
+        isinstance(size, CapacitySize),
+        field,
+        size,
+        "must be a CapacitySize",
+        "give CapacitySize.percent(...) or CapacitySize.instances(...)",
     )
-
-
-def _seconds(duration: cdk.Duration | None) -> float | None:
-    return None if duration is None else duration.to_seconds()

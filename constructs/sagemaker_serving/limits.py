@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Protocol
 
 import aws_cdk as cdk
 
@@ -131,6 +130,15 @@ def check_seconds(
     return int(seconds) if passed else None
 
 
+def seconds_or_none(duration: cdk.Duration | None) -> float | None:
+    """A duration as CloudFormation takes it; None stays None.
+
+    Args:
+        duration: A duration that passed `check_seconds`.
+    """
+    return None if duration is None else duration.to_seconds()
+
+
 def check_choice(
     findings: Findings, field: str, value: object, kind: type[StrEnum], *, source: str
 ) -> StrEnum | None:
@@ -187,12 +195,3 @@ def adopt(findings: Findings, error: InvalidConfiguration, prefix: str) -> None:
     """
     for found in error.findings:
         findings.found.append(Finding(prefix, found.value, found.rule, found.fix))
-
-
-class Warns(Protocol):
-    """Something that is allowed but that a person should hear about."""
-
-    @property
-    def warnings(self) -> Sequence[str]:
-        """One sentence or two each; a construct adds them to its tree as warnings."""
-        ...

@@ -11,7 +11,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 
 from .errors import Findings, InvalidConfiguration, is_token
 from .instances import Accelerator, InstanceType
-from .limits import adopt, check_choice, check_integer, check_number, check_seconds
+from .limits import adopt, check_choice, check_integer, check_number, check_seconds, seconds_or_none
 from .naming import NameKind, check_name
 
 MAX_VARIANTS = 10
@@ -169,8 +169,8 @@ class InstanceVariant:
             initial_instance_count=self.initial_instance_count,
             initial_variant_weight=self.weight,
             volume_size_in_gb=self.volume_size_gb,
-            model_data_download_timeout_in_seconds=_seconds(self.model_data_download_timeout),
-            container_startup_health_check_timeout_in_seconds=_seconds(self.container_startup_timeout),
+            model_data_download_timeout_in_seconds=seconds_or_none(self.model_data_download_timeout),
+            container_startup_health_check_timeout_in_seconds=seconds_or_none(self.container_startup_timeout),
             routing_config=routing,
             inference_ami_version=self.inference_ami_version,
             enable_ssm_access=self.enable_ssm_access or None,
@@ -297,7 +297,3 @@ def _check_unique(findings: Findings, variants: Sequence[InstanceVariant], field
 
 def _has(accelerator: Accelerator) -> str:
     return "none" if accelerator is Accelerator.NONE else accelerator.name
-
-
-def _seconds(duration: cdk.Duration | None) -> float | None:
-    return None if duration is None else duration.to_seconds()
