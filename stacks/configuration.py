@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -84,7 +86,43 @@ def load(environment: str, folder: Path) -> Configuration:
         return Configuration.model_validate(document)
     except pydantic.ValidationError as error:
         findings = [found for item in error.errors() for found in _findings(item)]
+        findings += _hidden(document, error, findings)
         raise InvalidConfiguration(where, findings) from None
+
+
+def _hidden(document: object, error: pydantic.ValidationError, told: list[Finding]) -> list[Finding]:
+    """What the library says of sections in which a mistyped key or a wrong type kept it from being asked.
+
+    Every wrong key that is not needed is left out, so that its section counts with the rest.
+    """
+    document = copy.deepcopy(document)
+    for item in error.errors():
+        _leave_out(document, item["loc"])
+    try:
+        Configuration.model_validate(document)
+    except pydantic.ValidationError as second:
+        return [
+            found
+            for item in second.errors()
+            if item["type"] != "missing"
+            for found in _findings(item)
+            if found.field not in {finding.field for finding in told}
+        ]
+    return []
+
+
+def _leave_out(document: Any, location: Sequence[str | int]) -> None:
+    section: type[BaseModel] = Configuration
+    for depth, step in enumerate(location):
+        if not isinstance(document, dict) or step not in document:
+            return
+        field = section.model_fields.get(str(step))
+        inner = _section_at(location[: depth + 1])
+        if inner is section:  # a value, or a key that does not exist
+            if field is None or not field.is_required():
+                del document[step]
+            return
+        document, section = document[step], inner
 
 
 def _find(environment: str, folder: Path) -> Path:
@@ -135,11 +173,10 @@ def _line(path: Path, number: int) -> str:
 def _findings(item: Any) -> Iterable[Finding]:
     """What pydantic says, in our words: the path as in the file, what is allowed, and what to do."""
     location: Sequence[str | int] = item["loc"]
-    section = _section_at(location)
     path = _dotted(location)
     cause = item.get("ctx", {}).get("error")
     if isinstance(cause, InvalidConfiguration):
-        return [_renamed(finding, location, section) for finding in cause.findings]
+        return [replace(finding, field=_dotted([*location, finding.field])) for finding in cause.findings]
     match item["type"]:
         case "extra_forbidden":
             keys = sorted(_section_at(location[:-1]).model_fields)
@@ -159,16 +196,27 @@ def _findings(item: Any) -> Iterable[Finding]:
             ]
         case "model_type":
             return [Finding(path or "file", item["input"], "must be keys with values", "see config/dev.yaml")]
-        case "string_pattern_mismatch" | "string_type" if location[-1] == "account":
-            return [Finding(path, item["input"], "must be 12 digits", 'put them in quotes: "123456789012"')]
+        case "string_pattern_mismatch" | "string_type" if _key(location) in _EXAMPLES:
+            rule, fix = _EXAMPLES[_key(location)]
+            return [Finding(path, item["input"], rule, fix)]
+        case "string_type" if isinstance(item["input"], int | float):
+            return [Finding(path, item["input"], "must be a text", "put it in quotes")]
+        case "bool_type":
+            return [Finding(path, item["input"], "must be true or false", "write it without quotes")]
     rule = re.sub(r"^Input should", "must", item["msg"])
     return [Finding(path, item["input"], rule, "correct the value")]
 
 
-def _renamed(finding: Finding, location: Sequence[str | int], section: type[BaseModel]) -> Finding:
-    keys: dict[str, str] = getattr(section, "keys", {})
-    key = keys.get(finding.field, keys.get(finding.field.partition("[")[0], finding.field))
-    return Finding(_dotted([*location, key]), finding.value, finding.rule, finding.fix)
+_EXAMPLES = {
+    "account": ("must be 12 digits in quotes", 'write for example "123456789012"'),
+    "region": ("must be an AWS Region", "write for example ap-northeast-2"),
+    "alarm_emails": ("must be an e-mail address", "write for example team@example.com"),
+}
+
+
+def _key(location: Sequence[str | int]) -> str:
+    """The last key on the way to a place in the file."""
+    return next((step for step in reversed(location) if isinstance(step, str)), "")
 
 
 def _section_at(location: Sequence[str | int]) -> type[BaseModel]:

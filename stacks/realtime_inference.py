@@ -38,10 +38,12 @@ class RealtimeSettings(PatternSettings):
         "version": "model.framework_version",
         "processor": "endpoint.instance_type",
         "auto_scaling": "scaling",
-        "deployment.size": "deployment.step_instances",
-        "deployment.step": "deployment.step_instances",
-        "deployment.batch": "deployment.step_instances",
     }
+
+    def key_of(self, field: str) -> str:
+        """The same, and what the deployment calls its own."""
+        section, dot, rest = field.partition("deployment.")
+        return f"deployment.{self.deployment.key_of(rest)}" if dot and not section else super().key_of(field)
 
     def build(self) -> None:
         """Refuse sections that do not fit together."""

@@ -6,6 +6,7 @@ complains about is reported under the key that a person wrote (`Section.keys`).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -25,6 +26,7 @@ from sagemaker_serving.storage import Retention
 from sagemaker_serving.variants import InstanceVariant
 
 Share = Annotated[float, Field(gt=0, le=1)]
+Seconds = Annotated[int, Field(ge=0)]
 Percent = Annotated[float, Field(gt=0, le=100)]
 
 
@@ -43,9 +45,17 @@ class Section(BaseModel):
         """The library's value that this section describes; None where there is none."""
         return None
 
+    def key_of(self, field: str) -> str:
+        """The key that holds what the library calls ``field``."""
+        return self.keys.get(field, self.keys.get(field.partition("[")[0], field))
+
     @model_validator(mode="after")
     def _library_accepts(self) -> Self:
-        self.build()
+        try:
+            self.build()
+        except InvalidConfiguration as error:
+            renamed = [replace(finding, field=self.key_of(finding.field)) for finding in error.findings]
+            raise InvalidConfiguration(error.where, renamed) from None
         return self
 
 
@@ -136,15 +146,14 @@ class InstanceSettings(Section):
 
     instance_type: str
     instance_count: int = 1
-    container_startup_timeout_seconds: int | None = None
+    container_startup_timeout_seconds: Seconds | None = None
 
     def build(self) -> InstanceVariant:
         """The endpoint's one variant, named ``primary``."""
-        timeout = self.container_startup_timeout_seconds
         return InstanceVariant(
             instance_type=self.instance_type,
             initial_instance_count=self.instance_count,
-            container_startup_timeout=None if timeout is None else _seconds(timeout),
+            container_startup_timeout=_duration(self.container_startup_timeout_seconds),
         )
 
 
@@ -162,8 +171,8 @@ class ScalingSettings(Section):
     min_instances: int
     max_instances: int
     invocations_per_instance_per_minute: float
-    scale_in_cooldown_seconds: int = 300
-    scale_out_cooldown_seconds: int = 60
+    scale_in_cooldown_seconds: Seconds = 300
+    scale_out_cooldown_seconds: Seconds = 60
 
     def build(self) -> AutoScaling:
         """As `ServingEndpoint.scale_variant` takes it."""
@@ -173,8 +182,8 @@ class ScalingSettings(Section):
             policies=[
                 TargetTracking.invocations_per_instance(
                     self.invocations_per_instance_per_minute,
-                    scale_in_cooldown=_seconds(self.scale_in_cooldown_seconds, "scale_in_cooldown"),
-                    scale_out_cooldown=_seconds(self.scale_out_cooldown_seconds, "scale_out_cooldown"),
+                    scale_in_cooldown=cdk.Duration.seconds(self.scale_in_cooldown_seconds),
+                    scale_out_cooldown=cdk.Duration.seconds(self.scale_out_cooldown_seconds),
                 )
             ],
         )
@@ -187,24 +196,20 @@ class DeploymentSettings(Section):
         "wait": "bake_seconds",
         "termination_wait": "termination_wait_seconds",
         "maximum_execution_timeout": "maximum_execution_timeout_seconds",
-        "size": "step_instances",
-        "step": "step_instances",
-        "batch": "step_instances",
     }
 
     strategy: Literal["all_at_once", "canary", "linear", "rolling"]
-    bake_seconds: int
+    bake_seconds: Seconds
     step_instances: int | None = None
     step_percent: int | None = None
-    termination_wait_seconds: int = 0
-    maximum_execution_timeout_seconds: int | None = None
+    termination_wait_seconds: Seconds = 0
+    maximum_execution_timeout_seconds: Seconds | None = None
 
     def build(self) -> DeploymentPolicy:
         """As `ServingEndpoint` takes it."""
-        wait = _seconds(self.bake_seconds, "wait")
-        terminate = _seconds(self.termination_wait_seconds, "termination_wait")
-        timeout = self.maximum_execution_timeout_seconds
-        longest = None if timeout is None else _seconds(timeout, "maximum_execution_timeout")
+        wait = cdk.Duration.seconds(self.bake_seconds)
+        terminate = cdk.Duration.seconds(self.termination_wait_seconds)
+        longest = _duration(self.maximum_execution_timeout_seconds)
         size = self._step()
         if size is None:
             return AllAtOnce(wait=wait, termination_wait=terminate, maximum_execution_timeout=longest)
@@ -213,6 +218,12 @@ class DeploymentSettings(Section):
         if self.strategy == "linear":
             return Linear(step=size, wait=wait, termination_wait=terminate, maximum_execution_timeout=longest)
         return Rolling(batch=size, wait=wait, maximum_execution_timeout=longest)
+
+    def key_of(self, field: str) -> str:
+        """The same; every policy has its own name for the step."""
+        if field in {"size", "step", "batch"}:
+            return "step_instances" if self.step_percent is None else "step_percent"
+        return super().key_of(field)
 
     def _step(self) -> CapacitySize | None:
         given = {
@@ -283,9 +294,5 @@ class PatternSettings(Section):
     enabled: bool = True
 
 
-def _seconds(value: int, field: str = "container_startup_timeout") -> cdk.Duration:
-    if value < 0:  # a duration cannot be negative, so no value object could complain
-        raise InvalidConfiguration(
-            "duration", [Finding(field, value, "must be 0 or more seconds", "give a number of seconds")]
-        )
-    return cdk.Duration.seconds(value)
+def _duration(seconds: int | None) -> cdk.Duration | None:
+    return None if seconds is None else cdk.Duration.seconds(seconds)
