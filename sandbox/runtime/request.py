@@ -22,7 +22,8 @@ _CREDENTIAL = re.compile(
 )
 
 _NAME = r"[a-zA-Z0-9](-*[a-zA-Z0-9])*"
-_ASCII = r"[\x00-\x7f]*"
+# \p{ASCII} less the control characters, which no header can carry
+_ASCII = r"[\t\x20-\x7e]*"
 _PRINTABLE = r"\S[\x20-\x7e]*"
 
 
