@@ -227,6 +227,7 @@ def _start_on(home: Home, options: Options, gateway_port: int, runtime_port: int
         try:
             home.write_state(state)
             if _wait_until_ready(process, reader) and is_healthy(state):
+                process.returncode = 0  # it outlives us; Popen need not warn of that
                 return state
             status = process.poll()
         except BaseException:

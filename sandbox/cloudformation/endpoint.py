@@ -95,8 +95,8 @@ def _update(name: str, properties: Params, api: Api) -> None:
         raise ResourceFailed(f"The update of endpoint {name} failed: {_reason(endpoint)}")
     if endpoint["EndpointConfigName"] != wanted:
         raise ResourceFailed(
-            f"The update of endpoint {name} was rolled back: {_reason(endpoint)} "
-            f"It serves {endpoint['EndpointConfigName']} as before."
+            f"The update of endpoint {name} was rolled back, it serves "
+            f"{endpoint['EndpointConfigName']} as before: {_reason(endpoint)}"
         )
 
 

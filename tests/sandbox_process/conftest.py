@@ -1,0 +1,60 @@
+"""Sandboxes of the tests' own: folders below tmp, ports that were free a moment ago."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from sandbox import supervisor
+from sandbox.home import Home, State
+
+T = TypeVar("T")
+
+
+def silent(text: str) -> None:
+    """Nobody is told."""
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def wait_for() -> Callable[..., object]:
+    def wait(what: str, probe: Callable[[], T | None], *, seconds: float = 30) -> T:
+        deadline = time.monotonic() + seconds
+        while not (seen := probe()):
+            assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+            time.sleep(0.02)
+        return seen
+
+    return wait
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A folder for a sandbox; whatever runs in it is ended."""
+    home = Home(tmp_path / "sandbox")
+    yield home
+    supervisor.down(home, silent)
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[State]:
+    """A started sandbox in which a minute takes a second."""
+    home = Home(tmp_path_factory.mktemp("sandbox"))
+    try:
+        yield supervisor.up(home, supervisor.Options(time_scale=60.0, port=free_port()), silent)[0]
+    finally:
+        supervisor.down(home, silent)
