@@ -76,14 +76,16 @@ class InstanceType:
 
     def __post_init__(self) -> None:
         findings = Findings("InstanceType")
-        findings.require(
-            lambda: isinstance(self.name, str) and self.name in known_instance_types(),
-            "instance_type",
-            self.name,
-            "is not an instance type that SageMaker offers for endpoints "
-            "(API enumeration ProductionVariantInstanceType)",
-            _fix(self.name),
-        )
+        known = is_token(self.name) or (isinstance(self.name, str) and self.name in known_instance_types())
+        if not known:  # looking for close matches takes milliseconds, so only then
+            findings.require(
+                False,
+                "instance_type",
+                self.name,
+                "is not an instance type that SageMaker offers for endpoints "
+                "(API enumeration ProductionVariantInstanceType)",
+                _fix(self.name),
+            )
         findings.raise_if_any()
         for attribute, value in _traits(self.name).items():
             object.__setattr__(self, attribute, value)
