@@ -1,7 +1,7 @@
 """The command line.
 
-Exit status: 0 well; 1 could not be done; 2 `status` found something wrong, or wrong usage; 3 `load` had failed or
-unsent requests; 130 interrupted.
+Exit status: 0 well; 1 could not be done; 2 `status` found something wrong, or wrong usage; 3 `load` had
+failed or unsent requests; 130 interrupted.
 """
 
 from __future__ import annotations

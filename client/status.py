@@ -1,7 +1,7 @@
 """Whether what is deployed is what was asked for, and how it fares.
 
 A deployment that SageMaker rolled back leaves the endpoint InService, on its old configuration. So the status
-alone proves nothing: the configuration that serves is compared with the one that the stack names in its outputs.
+alone proves nothing: the configuration that serves is compared with the one that the stack's outputs name.
 """
 
 from __future__ import annotations
@@ -170,9 +170,7 @@ def endpoint_problems(endpoint: EndpointStatus) -> list[str]:
     """Why an endpoint is not what its stack asked for; empty if it is, or is on its way."""
     reason = f": {endpoint.failure_reason}" if endpoint.failure_reason else ""
     if endpoint.status == "NotFound":
-        return [
-            f"endpoint {endpoint.name} does not exist, though the stack made it: it was deleted past the stack"
-        ]
+        return [f"endpoint {endpoint.name} does not exist any more: it was deleted past the stack"]
     problems = []
     if endpoint.status in _SERVING_OTHERWISE:
         problems.append(f"endpoint {endpoint.name} is {endpoint.status}{reason}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rich.console import Group
+from collections import Counter
+
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -14,57 +15,58 @@ _STATE_STYLES = {"OK": "green", "ALARM": "bold red", "INSUFFICIENT_DATA": "dim"}
 
 
 def show_status(status: PatternStatus) -> None:
-    """One pattern: a headline, its endpoint, its alarms, and first of all what is wrong."""
+    """One pattern: a headline, first of all what is wrong, its endpoint, its alarms."""
     deployed = status.deployed
-    verdict = Text("problem", style="bold red") if status.problems else Text("ok", style="bold green")
+    verdict = ("problem", "bold red") if status.problems else ("ok", "bold green")
     environment = f", {deployed.environment}" if deployed.environment else ""
-    out.print(
-        Text.assemble(
-            (deployed.pattern, "bold"), f"  stack {deployed.stack_name}{environment}: ", *_stack(status)
-        ),
-        " ",
+    _line(
+        (deployed.pattern, "bold"),
+        f"  stack {deployed.stack_name}{environment}: ",
+        _stack(status),
+        "  ",
         verdict,
-        soft_wrap=True,
     )
     for problem in status.problems:
-        out.print(
-            Text.assemble(("  ! ", "bold red"), Text(plain(problem).plain, style="red")), soft_wrap=True
-        )
+        _line(("  ! ", "bold red"), (plain(problem).plain, "red"))
     if status.endpoint:
-        out.print(Padding(_endpoint(status.endpoint), (0, 0, 0, 2)))
+        _show_endpoint(status.endpoint)
     if status.alarms:
-        out.print(Padding(_alarms(status.alarms), (0, 0, 0, 2)))
+        _show_alarms(deployed.stack_name, status.alarms)
     for note in status.notes:
-        out.print(Text.assemble(("  not shown: ", "dim"), plain(note)), soft_wrap=True)
+        _line(("  not shown: ", "dim"), plain(note))
     out.print()
 
 
-def _stack(status: PatternStatus) -> tuple[Text]:
+def _line(*parts: str | Text | tuple[str, str]) -> None:
+    """A line that the terminal may wrap, so that names can be copied whole."""
+    out.print(Text.assemble(*parts), soft_wrap=True)
+
+
+def _stack(status: PatternStatus) -> tuple[str, str]:
     name = status.deployed.stack_status
     bad = "ROLLBACK" in name or name.endswith("_FAILED")
-    return (Text(name, style="red" if bad else "yellow" if name.endswith("_IN_PROGRESS") else "green"),)
+    return name, "red" if bad else "yellow" if name.endswith("_IN_PROGRESS") else "green"
 
 
-def _endpoint(endpoint: EndpointStatus) -> Group:
+def _show_endpoint(endpoint: EndpointStatus) -> None:
     style = (
         "green" if endpoint.status == "InService" else "yellow" if endpoint.status.endswith("ing") else "red"
     )
-    parts: list[Text | Table] = [Text.assemble("endpoint ", endpoint.name, ": ", (endpoint.status, style))]
+    _line("  endpoint  ", endpoint.name, "  ", (endpoint.status, style))
     if endpoint.serving_config == endpoint.expected_config:
-        parts.append(Text(f"serves   {endpoint.serving_config} (as the stack expects)"))
+        _line(f"  serves    {endpoint.serving_config}, as the stack expects")
     else:
-        parts.append(Text(f"serves   {endpoint.serving_config}", style="red" if not endpoint.update else ""))
-        parts.append(Text(f"expected {endpoint.expected_config}"))
+        _line("  serves    ", (str(endpoint.serving_config), "" if endpoint.update else "red"))
+        _line(f"  expected  {endpoint.expected_config}")
     if endpoint.update:
         stages = ", ".join(
             f"{variant['name']} {'/'.join(variant['stages']) or '-'}"
             f" {variant['instances'] or 0}/{variant['desired_instances'] or 0} instances"
             for variant in endpoint.update["variants"]
         )
-        parts.append(Text(f"update to {endpoint.update['config']} under way: {stages}", style="yellow"))
+        _line((f"  updating  to {endpoint.update['config']}: {stages}", "yellow"))
     if endpoint.variants:
-        parts.append(_variants(endpoint.variants))
-    return Group(*parts)
+        out.print(Padding(_variants(endpoint.variants), (0, 0, 0, 2)))
 
 
 def _variants(variants: list[VariantStatus]) -> Table:
@@ -108,12 +110,13 @@ def _figure(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
-def _alarms(alarms: list[AlarmStatus]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("alarm", overflow="fold")
-    table.add_column("state")
-    table.add_column("why", overflow="fold")
+def _show_alarms(stack_name: str, alarms: list[AlarmStatus]) -> None:
+    """How many are in which state, and those that want attention."""
+    parts: list[str | tuple[str, str]] = ["  alarms    "]
+    for state, count in Counter(alarm.state for alarm in alarms).most_common():
+        parts += [(f"{count} {state}", _STATE_STYLES.get(state, "")), "  "]
+    _line(*parts)
     for alarm in alarms:
-        reason = alarm.reason if alarm.state == "ALARM" else ""
-        table.add_row(alarm.name, Text(alarm.state, style=_STATE_STYLES.get(alarm.state, "")), plain(reason))
-    return table
+        if alarm.state == "ALARM":
+            name = alarm.name.removeprefix(f"{stack_name}-")
+            _line(("            ", ""), (name, "red"), ": ", plain(alarm.reason))

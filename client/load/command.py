@@ -20,8 +20,8 @@ def run_load(
 ) -> dict[str, Any]:
     """Make the load and return its figures.
 
-    One request goes ahead through boto3, uncounted: wrong credentials, permissions or names end in one message
-    instead of a thousand failures.
+    One request goes ahead through boto3, uncounted: wrong credentials, permissions or names end in one
+    message instead of a thousand failures.
 
     Raises:
         UserError: The endpoint refuses that request.

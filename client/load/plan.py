@@ -68,7 +68,7 @@ class LoadPlan:
 def make_plan(
     rate: float | None, concurrency: int | None, duration_seconds: float | None, requests: int | None
 ) -> LoadPlan:
-    """Fill in what was not said: 4 callers, 30 s; with a number of requests, as long as they take (an hour at most)."""
+    """Fill in what was not said: 4 callers, 30 s; a number of requests may take up to an hour."""
     if rate is None and concurrency is None:
         concurrency = DEFAULT_CONCURRENCY
     if duration_seconds is None:

@@ -1,8 +1,8 @@
 """Requests signed by boto3 itself, taken out of its hands just before it would send them.
 
-Whatever boto3 would do for credentials, Region, endpoint URL, serialisation and SigV4 is thereby done, and nothing
-of it is written again here. It costs half a millisecond, so one signed request is sent many times: a signature
-holds for minutes and covers nothing that differs between two requests of the same load.
+Whatever boto3 would do for credentials, Region, endpoint URL, serialisation and SigV4 is thereby done, and
+nothing of it is written again here. It costs half a millisecond, so one signed request is sent many times: a
+signature holds for minutes and covers nothing that differs between two requests of the same load.
 """
 
 from __future__ import annotations
