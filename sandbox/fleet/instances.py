@@ -7,11 +7,10 @@ import contextlib
 import secrets
 import shutil
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from sandbox.clock import Clock
 from sandbox.fleet.artifacts import ArtifactStore
@@ -149,28 +148,23 @@ class Launcher:
     async def _prepare(self, instance: Instance) -> None:
         loop = asyncio.get_running_loop()
         window = self._window("ModelDataDownloadTimeoutInSeconds", _DOWNLOAD_WINDOW)
-        work: list[Awaitable[Any]] = [
+        work = [
             loop.run_in_executor(self.workers, container.prepare, self.artifacts, self.scope)
             for container in instance.containers
         ]
-        try:
-            await asyncio.wait_for(asyncio.gather(*work), window)
-        except TimeoutError:
+        if await _late(work, window):
             raise FleetFailed(
                 f"The model data of production variant {self.variant['VariantName']} was not there within "
                 "ModelDataDownloadTimeoutInSeconds. Raise it, or make the artifact smaller."
-            ) from None
+            )
 
     async def _wait_until_healthy(self, instance: Instance, window: float) -> None:
-        waits = [asyncio.create_task(self._check(container)) for container in instance.containers]
-        try:
-            await asyncio.wait_for(asyncio.gather(*waits), window)
-        except TimeoutError:
-            slow = next(c for c, wait in zip(instance.containers, waits, strict=True) if wait.cancelled())
-            raise FleetFailed(self._not_healthy(slow)) from None
-        finally:
-            for wait in waits:
-                wait.cancel()
+        checks: dict[asyncio.Future[None], Container] = {
+            asyncio.ensure_future(self._check(each)): each for each in instance.containers
+        }
+        late = await _late(checks, window)
+        if late:
+            raise FleetFailed(self._not_healthy(checks[late[0]]))
 
     async def _check(self, container: Container) -> None:
         await container.wait_until_healthy()
@@ -183,6 +177,19 @@ class Launcher:
             f"The {container.hostname} container for production variant {variant} did not pass the "
             "ping health check. Please check CloudWatch logs for this endpoint."
         )
+
+
+async def _late(work: Collection[asyncio.Future[None]], window: float) -> list[asyncio.Future[None]]:
+    """What is not done after so many seconds; the first error ends the wait, and nothing goes on after it."""
+    try:
+        done, _ = await asyncio.wait(work, timeout=window, return_when=asyncio.FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+        return [future for future in work if future not in done]
+    finally:
+        for future in work:
+            future.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
 
 
 async def _finish(work: Awaitable[None]) -> None:

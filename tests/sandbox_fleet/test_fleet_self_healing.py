@@ -83,12 +83,12 @@ def test_a_server_that_hangs_is_replaced(world: World, monkeypatch: pytest.Monke
 def test_crash_loops_are_slowed_down(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # GIVEN a model that from now on ends right after it has become healthy
     pauses: list[float] = []
-    monkeypatch.setattr(fleet_module, "FIRST_BACKOFF", 0.05)
-    monkeypatch.setattr(fleet_module, "LONGEST_BACKOFF", 0.15)
+    monkeypatch.setattr(fleet_module, "FIRST_BACKOFF", 0.07)
+    monkeypatch.setattr(fleet_module, "LONGEST_BACKOFF", 0.21)
     real_sleep = asyncio.sleep
 
     async def noting_sleep(seconds: float) -> None:
-        if seconds in (0.05, 0.1, 0.15):
+        if seconds in (0.07, 0.14, 0.21):
             pauses.append(seconds)
         await real_sleep(seconds)
 
@@ -113,9 +113,8 @@ threading.Thread(target=end, daemon=True).start()
             await until(lambda: len(fleet.in_service()) == 1)
 
     asyncio.run(scenario())
-    grown = [pause for pause in pauses if pause >= 0.05]
-    assert grown == sorted(grown)
-    assert grown[-1] == 0.15
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (0.07, 0.21)
 
 
 def test_a_replacement_that_does_not_load_is_tried_again(
