@@ -6,7 +6,7 @@ import re
 
 import aws_cdk as cdk
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagemaker_serving.errors import Findings, InvalidConfiguration
@@ -39,6 +39,7 @@ def test_an_illegal_name_is_a_finding_that_names_the_rule(kind: NameKind, name: 
 
 
 @pytest.mark.parametrize("kind", list(NameKind))
+@settings(deadline=None)
 @given(name=LEGAL)
 def test_a_legal_name_passes(kind: NameKind, name: str) -> None:
     findings = Findings("test")
@@ -63,6 +64,7 @@ def test_the_fix_is_itself_a_legal_name() -> None:
     assert check_name(Findings("test"), "name", suggested, NameKind.VARIANT)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(), min_size=1), st.integers(16, 63))
 def test_a_stable_name_is_legal_within_its_length_and_always_the_same(parts: list[str], length: int) -> None:
     if not "".join(parts) or "${Token[" in "-".join(parts):
@@ -73,12 +75,14 @@ def test_a_stable_name_is_legal_within_its_length_and_always_the_same(parts: lis
     assert name == stable_name(*parts, max_length=length)
 
 
+@settings(deadline=None)
 @given(LEGAL)
 def test_a_legal_text_stays_as_it_is(name: str) -> None:
     assert stable_name(name) == name
     assert stable_name(stable_name(name)) == name
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_different_texts_keep_different_names(one: str, other: str) -> None:
     if one != other and "${Token[" not in one + other:
