@@ -34,7 +34,7 @@ class BadData(ValueError):
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """How to train; the defaults were chosen on a part of the training data held out.
+    """How to train; MODEL_CARD.md says how the defaults were chosen.
 
     Args:
         epochs: Passes over the data.
