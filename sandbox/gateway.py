@@ -60,7 +60,9 @@ class Gateway:
             if message["type"] == "lifespan.startup.complete":
                 # the listener answers within its own limits; no second set of them here
                 self._session = aiohttp.ClientSession(
-                    timeout=aiohttp.ClientTimeout(total=None), auto_decompress=False
+                    timeout=aiohttp.ClientTimeout(total=None),
+                    auto_decompress=False,
+                    skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
                 )
                 await self._on_ready()
             elif message["type"] == "lifespan.shutdown.complete":

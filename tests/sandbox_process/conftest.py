@@ -51,10 +51,17 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 
 @pytest.fixture(scope="session")
-def sandbox(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[State]:
-    """A started sandbox in which a minute takes a second."""
+def sandbox_home(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Path]:
+    """The folder of a started sandbox in which a minute takes a second."""
     home = Home(tmp_path_factory.mktemp("sandbox"))
     try:
-        yield supervisor.up(home, supervisor.Options(time_scale=60.0, port=free_port()), silent)[0]
+        supervisor.up(home, supervisor.Options(time_scale=60.0, port=free_port()), silent)
+        yield home.path
     finally:
         supervisor.down(home, silent)
+
+
+@pytest.fixture(scope="session")
+def sandbox(sandbox_home: Path) -> State:
+    """A started sandbox."""
+    return supervisor.require_running(Home(sandbox_home))
