@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvloop
 
 from sandbox.clock import Clock
 from sandbox.errors import ServiceError
@@ -48,7 +49,7 @@ def test_a_fleet_serves_and_leaves_nothing(world: World) -> None:
             assert manager.processes() == []
             assert list((world.tmp_path / "work" / "instances").iterdir()) == []
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_stopping_the_manager_ends_every_fleet(world: World) -> None:
@@ -58,7 +59,7 @@ def test_stopping_the_manager_ends_every_fleet(world: World) -> None:
             await fleet.start(2)
             return pids(fleet)
 
-    assert not any(alive(pid) for pid in asyncio.run(scenario()))
+    assert not any(alive(pid) for pid in uvloop.run(scenario()))
 
 
 def test_deployed_images_name_what_runs(world: World) -> None:
@@ -70,7 +71,7 @@ def test_deployed_images_name_what_runs(world: World) -> None:
             assert repository == IMAGE.rpartition(":")[0]
             assert len(digest) == len("sha256:") + 64
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_the_process_gets_the_containers_environment_and_nothing_of_the_developers(
@@ -100,7 +101,7 @@ def predict_fn(data, model): return json.dumps(dict(os.environ))
                 assert answer[name].startswith(root), name
             return answer
 
-    environment = asyncio.run(scenario())
+    environment = uvloop.run(scenario())
     assert "AWS_PROFILE" not in environment
     assert "MY_TOKEN" not in environment
     assert environment["LABELS"].endswith("/opt/ml/model/labels.txt")
@@ -122,7 +123,7 @@ def predict_fn(data, model):
         async with world.fleet(world.model(ECHO + code, EnableNetworkIsolation=True)) as fleet:
             return (await invoke(fleet.instances[0])).text
 
-    assert asyncio.run(scenario()) == "PermissionError['AWS_EC2_METADATA_DISABLED']"
+    assert uvloop.run(scenario()) == "PermissionError['AWS_EC2_METADATA_DISABLED']"
 
 
 def test_several_containers_run_on_one_instance_and_log_apart(world: World) -> None:
@@ -138,7 +139,7 @@ def test_several_containers_run_on_one_instance_and_log_apart(world: World) -> N
             await until(lambda: wanted <= set(world.logs.lines))
             assert len(list((world.tmp_path / "work" / "logs" / "reviews").iterdir())) == 2
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_what_a_model_prints_reaches_the_log_of_its_instance_and_a_file(world: World) -> None:
@@ -152,7 +153,7 @@ def test_what_a_model_prints_reaches_the_log_of_its_instance_and_a_file(world: W
             (file,) = (world.tmp_path / "work" / "logs" / "reviews").iterdir()
             assert "안녕" in file.read_text("utf-8")
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 # --- failures of the start ---------------------------------------------------------------------------
@@ -180,19 +181,19 @@ NOT_HEALTHY = (
 def test_a_model_that_raises_on_load_fails_at_once_and_says_why(world: World) -> None:
     code = "def model_fn(d):\n    raise ValueError('weights are\\nmissing')\n"
     began = time.monotonic()
-    reason = asyncio.run(_failure(world, world.model(code), 2))
+    reason = uvloop.run(_failure(world, world.model(code), 2))
     assert reason == f"{NOT_HEALTHY} The model did not load: ValueError: weights are missing"
     assert time.monotonic() - began < instances_module._HEALTH_CHECK_WINDOW / 2
     assert "Traceback (most recent call last)" in world.logs.text()
 
 
 def test_a_model_that_ends_the_process_says_how(world: World) -> None:
-    reason = asyncio.run(_failure(world, world.model("import os; print('bye', flush=True); os._exit(9)")))
+    reason = uvloop.run(_failure(world, world.model("import os; print('bye', flush=True); os._exit(9)")))
     assert reason == f"{NOT_HEALTHY} The model server ended with exit status 9: bye"
 
 
 def test_a_model_that_is_killed_says_so(world: World) -> None:
-    reason = asyncio.run(_failure(world, world.model("import os; os.kill(os.getpid(), 9)")))
+    reason = uvloop.run(_failure(world, world.model("import os; os.kill(os.getpid(), 9)")))
     assert reason == f"{NOT_HEALTHY} The model server was ended by signal 9."
 
 
@@ -202,11 +203,11 @@ def test_a_model_that_never_answers_ping_fails_when_the_window_is_over(
     monkeypatch.setattr(instances_module, "_SHORTEST_WINDOW", 0.0)
     code = "import time\ndef model_fn(d):\n    while True: time.sleep(1)\n"
     # the default window of 240 s, 200 times as fast
-    assert asyncio.run(_failure(world, world.model(code), clock=Clock(200))) == NOT_HEALTHY
+    assert uvloop.run(_failure(world, world.model(code), clock=Clock(200))) == NOT_HEALTHY
 
 
 def test_the_container_that_is_not_healthy_is_named(world: World) -> None:
-    reason = asyncio.run(_failure(world, world.model(ECHO, "raise OSError(5, 'broken')")))
+    reason = uvloop.run(_failure(world, world.model(ECHO, "raise OSError(5, 'broken')")))
     assert reason.startswith("The host-1 container for production variant AllTraffic did not pass")
     assert reason.endswith("OSError: [Errno 5] broken")
 
@@ -231,7 +232,7 @@ def test_the_container_that_is_not_healthy_is_named(world: World) -> None:
     ],
 )
 def test_a_container_that_cannot_run_here_says_why(world: World, container: Any, words: list[str]) -> None:
-    reason = asyncio.run(_failure(world, record({"PrimaryContainer": container})))
+    reason = uvloop.run(_failure(world, record({"PrimaryContainer": container})))
     for word in words:
         assert word in reason
 
@@ -254,7 +255,7 @@ def test_an_artifact_without_what_the_image_needs_says_so(
     world: World, files: dict[str, str | bytes], words: list[str]
 ) -> None:
     uri = world.put(files)
-    reason = asyncio.run(_failure(world, record({"PrimaryContainer": {"Image": IMAGE, "ModelDataUrl": uri}})))
+    reason = uvloop.run(_failure(world, record({"PrimaryContainer": {"Image": IMAGE, "ModelDataUrl": uri}})))
     for word in words:
         assert word in reason
 
@@ -269,7 +270,7 @@ def test_a_program_of_another_name_and_place_runs(world: World) -> None:
         async with world.fleet(record({"PrimaryContainer": container})) as fleet:
             assert (await invoke(fleet.instances[0], b"x")).content == b"x"
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_code_may_come_from_an_archive_of_its_own(world: World) -> None:
@@ -285,7 +286,7 @@ def test_code_may_come_from_an_archive_of_its_own(world: World) -> None:
         async with world.fleet(record({"PrimaryContainer": container})) as fleet:
             assert (await invoke(fleet.instances[0])).text == "['weights']"
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_the_limit_of_processes_is_told_at_create_and_at_scale(world: World) -> None:
@@ -308,7 +309,7 @@ def test_the_limit_of_processes_is_told_at_create_and_at_scale(world: World) -> 
             await fleet.scale_to(2)
             assert len(fleet.in_service()) == 2
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_a_start_that_is_cancelled_leaves_nothing(world: World) -> None:
@@ -324,7 +325,7 @@ def test_a_start_that_is_cancelled_leaves_nothing(world: World) -> None:
                 await start
             assert list((world.tmp_path / "work" / "instances").iterdir()) == []
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_stop_does_not_wait_for_instances_that_are_starting(world: World) -> None:
@@ -340,7 +341,7 @@ def test_stop_does_not_wait_for_instances_that_are_starting(world: World) -> Non
                 await start
             assert manager.processes() == []
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 # --- scaling and acquiring ---------------------------------------------------------------------------
@@ -366,7 +367,7 @@ def test_scaling_in_lets_invocations_finish(world: World) -> None:
             assert not alive(leaving.containers[0].pid)
             assert fleet.instances == [kept]
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_scaling_out_and_to_zero_and_back(world: World) -> None:
@@ -384,7 +385,7 @@ def test_scaling_out_and_to_zero_and_back(world: World) -> None:
             await fleet.scale_to(1)
             assert await waiting is fleet.instances[0]
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_a_caller_who_waits_for_a_stopped_fleet_is_told_at_once(world: World) -> None:
@@ -396,7 +397,7 @@ def test_a_caller_who_waits_for_a_stopped_fleet_is_told_at_once(world: World) ->
             with pytest.raises(FleetStopped):
                 await waiting
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def _serving(manager: FleetManager, world: World, loads: list[int], **variant: Any) -> Fleet:
@@ -421,14 +422,14 @@ async def _shares(world: World, loads: list[int], **variant: Any) -> list[int]:
 
 
 def test_the_least_busy_instance_is_taken_and_equals_share(world: World) -> None:
-    first, second, busy = asyncio.run(_shares(world, [2, 2, 3]))
+    first, second, busy = uvloop.run(_shares(world, [2, 2, 3]))
     assert busy == 0
     assert min(first, second) > 200  # 300 each; 200 is eight standard errors away
 
 
 def test_random_routing_does_not_look_at_the_load(world: World) -> None:
     routing = {"RoutingStrategy": "RANDOM"}
-    assert min(asyncio.run(_shares(world, [0, 50, 0], RoutingConfig=routing))) > 100
+    assert min(uvloop.run(_shares(world, [0, 50, 0], RoutingConfig=routing))) > 100
 
 
 def test_work_in_flight_spreads(world: World) -> None:
@@ -439,7 +440,7 @@ def test_work_in_flight_spreads(world: World) -> None:
                 await fleet.acquire(0)
             assert sorted(instance.in_flight for instance in fleet.instances) == [2, 2, 3, 3]
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_utilization_is_recorded_for_the_variant(world: World) -> None:
@@ -449,7 +450,7 @@ def test_utilization_is_recorded_for_the_variant(world: World) -> None:
             await create(manager, world.model(ECHO)).start(1)
             await until(lambda: len(world.metrics.values) >= 3)
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
     by_name = {
         name: (scope, space, unit, value, dims)
         for scope, space, name, unit, value, dims in world.metrics.values

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from sandbox.fleet import Fleet
 from sandbox.fleet import containers as containers_module
@@ -35,7 +36,7 @@ def test_a_killed_server_is_replaced_by_itself(world: World) -> None:
             assert "was ended by signal 9" in world.logs.text()
             await until(lambda: not lost.root.exists())
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_a_caller_waits_for_the_replacement_of_the_only_instance(world: World) -> None:
@@ -51,7 +52,7 @@ def test_a_caller_waits_for_the_replacement_of_the_only_instance(world: World) -
             assert got is not lost
             assert await got.healthy()
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_a_report_about_a_healthy_instance_costs_it_one_ping(world: World) -> None:
@@ -61,7 +62,7 @@ def test_a_report_about_a_healthy_instance_costs_it_one_ping(world: World) -> No
             fleet.report_failure(instance)
             assert await fleet.acquire(asyncio.get_running_loop().time() + 20) is instance
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_a_server_that_hangs_is_replaced(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +78,7 @@ def test_a_server_that_hangs_is_replaced(world: World, monkeypatch: pytest.Monke
             await until(lambda: not alive(pid))
             assert "did not answer 3 health checks in a row" in world.logs.text()
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_crash_loops_are_slowed_down(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ threading.Thread(target=end, daemon=True).start()
             crash.unlink()
             await until(lambda: len(fleet.in_service()) == 1)
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (0.07, 0.21)
 
@@ -133,7 +134,7 @@ def test_a_replacement_that_does_not_load_is_tried_again(
             broken.unlink()
             await until(lambda: len(fleet.in_service()) == 1)
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_scaling_while_one_is_being_replaced_reaches_the_number(world: World) -> None:
@@ -146,7 +147,7 @@ def test_scaling_while_one_is_being_replaced_reaches_the_number(world: World) ->
             await fleet.scale_to(1)
             assert len(fleet.instances) == 1
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_a_stopped_fleet_replaces_nothing(world: World) -> None:
@@ -159,7 +160,7 @@ def test_a_stopped_fleet_replaces_nothing(world: World) -> None:
             assert manager.processes() == []
             assert fleet.instances == []
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_what_a_server_started_ends_with_it(world: World, tmp_path: Path) -> None:
@@ -177,4 +178,4 @@ open({str(child)!r}, "w").write(str(started.pid))
             kill(fleet)
             await until(lambda: not alive(pid))
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())

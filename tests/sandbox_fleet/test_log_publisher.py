@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
+import uvloop
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,7 +87,7 @@ def test_events_are_sent_without_being_asked_and_the_rest_at_the_end(cloudwatch:
         await logs.stop()
         assert cloudwatch.messages("a") == ["soon", "last"]
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_a_group_that_exists_and_one_that_was_deleted_are_no_obstacle(cloudwatch: FakeCloudWatchLogs) -> None:
