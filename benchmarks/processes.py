@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 NODE_BIN = (
@@ -56,7 +57,7 @@ def own_sandbox() -> Iterator[dict[str, str]]:
             seconds([sys.executable, "-m", "sandbox", "down"], environment=environment)
 
 
-def sandbox_status(environment: Mapping[str, str]) -> dict[str, object]:
+def sandbox_status(environment: Mapping[str, str]) -> dict[str, Any]:
     """What `sandbox status --json` says."""
     output = subprocess.run(
         [sys.executable, "-m", "sandbox", "status", "--json"],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,7 +46,7 @@ class EngineSettings:
     gateway_port: int
     runtime_port: int
     work_dir: Path
-    clock: Clock = Clock()
+    clock: Clock = field(default_factory=Clock)
     max_model_servers: int = 24
     max_payload_bytes: int = 25 * 1024 * 1024
 
@@ -100,7 +100,8 @@ class Engine:
         Raises:
             ServiceError: As the API would answer.
         """
-        return self._submit(self._api(service).call(operation, params, scope)).result()
+        answered: Params = self._submit(self._api(service).call(operation, params, scope)).result()
+        return answered
 
     def scale_on_alarm(self, policy_arn: str, alarm_name: str, state: str, scope: Scope) -> None:
         """Tell Application Auto Scaling that an alarm calls one of its policies; returns at once.

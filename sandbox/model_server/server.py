@@ -6,6 +6,7 @@ import argparse
 import os
 import socket
 import sys
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
@@ -31,6 +32,7 @@ def main(arguments: list[str]) -> int:
     if options.network_isolation:
         isolate_network()
     try:
+        started = time.perf_counter()
         handlers = Handlers(model_dir, options.framework)
         # on a worker, because some libraries keep settings and handles per thread
         workers.submit(handlers.load).result()
@@ -38,6 +40,8 @@ def main(arguments: list[str]) -> int:
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(EXIT_LOAD_FAILED)  # threads that the model left behind must not hold the process up
+    # the first line of the log: that the model is there, and what a start costs
+    print(f"model loaded in {time.perf_counter() - started:.3f} s", flush=True)
     _serve(handlers, workers, listener)
     return 0
 

@@ -19,6 +19,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
         laptop.sandbox("up", "--time-scale", TIME_SCALE, "--port", str(free_port()))
         yield laptop
     finally:
+        laptop.close()
         laptop.sandbox("down", check=False)
 
 

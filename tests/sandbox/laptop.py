@@ -52,6 +52,7 @@ class Laptop:
     def __init__(self, folder: Path) -> None:
         self.project = folder / "project"
         self.home = folder / "home"
+        self._clients: dict[str, Any] = {}
         self.project.mkdir(parents=True)
         for name in ("app.py", "cdk.json", "package.json"):
             shutil.copy(ROOT / name, self.project / name)
@@ -91,9 +92,11 @@ class Laptop:
 
     def boto(self, service: str) -> Any:
         """A boto3 client as a user of the sandbox would make it."""
+        if service in self._clients:
+            return self._clients[service]
         env = self.environment()
         url = env.get(f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}", env["AWS_ENDPOINT_URL"])
-        return boto3.client(
+        self._clients[service] = boto3.client(
             service,
             endpoint_url=url,
             region_name=env["AWS_DEFAULT_REGION"],
@@ -102,6 +105,12 @@ class Laptop:
             # a retry would hide a failed request from the tests
             config=Config(retries={"total_max_attempts": 1}, read_timeout=70, max_pool_connections=16),
         )
+        return self._clients[service]
+
+    def close(self) -> None:
+        """Close the connections of all clients."""
+        for client in self._clients.values():
+            client.close()
 
     def configure(self, change: Callable[[dict[str, Any]], None]) -> None:
         """Change config/dev.yaml as a user would."""
@@ -115,14 +124,9 @@ class Laptop:
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
     def model_servers(self) -> list[psutil.Process]:
-        """Processes of model servers that belong to this sandbox's process."""
+        """The model-server processes of this sandbox."""
         state = json.loads(self.sandbox("status", "--json").stdout)
-        parent = psutil.Process(state["pid"])
-        return [
-            child
-            for child in parent.children(recursive=True)
-            if "sandbox.model_server" in " ".join(child.cmdline())
-        ]
+        return [psutil.Process(row["pid"]) for row in state["processes"] if row["kind"] == "model server"]
 
     @property
     def model(self) -> Path:

@@ -1,0 +1,109 @@
+"""Invocations through the sandbox against the model server alone: the same process, the same bytes."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from typing import Any
+
+import psutil
+
+from benchmarks.http_load import Load, drive
+from benchmarks.processes import BenchmarkFailed, free_port, own_sandbox, sandbox_status, seconds
+from benchmarks.report import Figure
+
+BODY = json.dumps(
+    {"inputs": ["불후의 명작입니다. 눈물이 앞을 가려요", "저런...5점 만점에 1점 주기도 힘들어요."]}
+).encode()
+SIGNED = {
+    "content-type": "application/json",
+    "x-amz-date": "20260101T000000Z",
+    "authorization": "AWS4-HMAC-SHA256 "
+    "Credential=000000000000/20260101/ap-northeast-2/sagemaker/aws4_request, "
+    "SignedHeaders=host;x-amz-date, Signature=00",
+}
+ROUND_SECONDS = 3.0
+
+
+def measure(runs: int) -> list[Figure]:
+    """Deploy the real-time pattern and alternate rounds against the listener and against its model server."""
+    sandbox = [sys.executable, "-m", "sandbox"]
+    with own_sandbox() as environment:
+        seconds([*sandbox, "up", "--port", str(free_port())], environment=environment)
+        seconds([*sandbox, "deploy", "realtime"], environment=environment)
+        state = sandbox_status(environment)
+        through = f"{state['runtime']}/endpoints/{state['endpoints'][0]['name']}/invocations"
+        direct = f"http://127.0.0.1:{_listening_port(state)}/invocations"
+        for url in (through, direct):
+            drive(url, BODY, SIGNED, connections=1, seconds=1)
+        rounds = {
+            connections: [(_round(through, connections), _round(direct, connections)) for _ in range(runs)]
+            for connections in (1, 8)
+        }
+    return [*_latency(rounds[1]), _rate(rounds[1], 1, None), _rate(rounds[8], 8, 1000), _tail(rounds[8])]
+
+
+def _round(url: str, connections: int) -> Load:
+    return drive(url, BODY, SIGNED, connections=connections, seconds=ROUND_SECONDS)
+
+
+def _latency(rounds: list[tuple[Load, Load]]) -> list[Figure]:
+    return [
+        Figure(
+            "invoke, added p50 at 1 connection",
+            statistics.median(sandbox.p50 - alone.p50 for sandbox, alone in rounds),
+            "ms",
+            target=3,
+        ),
+        Figure(
+            "invoke, p50 at 1 connection",
+            statistics.median(sandbox.p50 for sandbox, _ in rounds),
+            "ms",
+            baseline=statistics.median(alone.p50 for _, alone in rounds),
+            baseline_name="(model server)",
+            ratio=statistics.median(sandbox.p50 / alone.p50 for sandbox, alone in rounds),
+        ),
+        Figure(
+            "invoke, p99 at 1 connection",
+            statistics.median(sandbox.p99 for sandbox, _ in rounds),
+            "ms",
+            baseline=statistics.median(alone.p99 for _, alone in rounds),
+            baseline_name="(model server)",
+            ratio=statistics.median(sandbox.p99 / alone.p99 for sandbox, alone in rounds),
+        ),
+    ]
+
+
+def _rate(rounds: list[tuple[Load, Load]], connections: int, target: float | None) -> Figure:
+    return Figure(
+        f"invoke, {connections} connection{'s' if connections > 1 else ''}",
+        statistics.median(sandbox.rate for sandbox, _ in rounds),
+        "requests/s",
+        baseline=statistics.median(alone.rate for _, alone in rounds),
+        baseline_name="(model server)",
+        ratio=statistics.median(sandbox.rate / alone.rate for sandbox, alone in rounds),
+        target=target,
+        at_most=False,
+    )
+
+
+def _tail(rounds: list[tuple[Load, Load]]) -> Figure:
+    return Figure(
+        "invoke, p99 at 8 connections",
+        statistics.median(sandbox.p99 for sandbox, _ in rounds),
+        "ms",
+        baseline=statistics.median(alone.p99 for _, alone in rounds),
+        baseline_name="(model server)",
+        ratio=statistics.median(sandbox.p99 / alone.p99 for sandbox, alone in rounds),
+    )
+
+
+def _listening_port(state: dict[str, Any]) -> int:
+    """The port of the one model server of a sandbox."""
+    for process in state["processes"]:
+        if process["kind"] == "model server":
+            for connection in psutil.Process(int(str(process["pid"]))).net_connections(kind="tcp4"):
+                if connection.status == psutil.CONN_LISTEN:
+                    return int(connection.laddr.port)
+    raise BenchmarkFailed("no model server listens although the endpoint is deployed")
