@@ -40,8 +40,8 @@ def build(app: cdk.App, root: Path = ROOT) -> None:
     target = configuration.target(
         str(environment),
         root=root,
-        account=os.environ.get("CDK_DEFAULT_ACCOUNT"),
-        region=os.environ.get("CDK_DEFAULT_REGION"),
+        account=os.environ.get("CDK_DEFAULT_ACCOUNT") or None,
+        region=os.environ.get("CDK_DEFAULT_REGION") or None,
     )
     for name, settings in configuration.enabled():
         PATTERNS[name](app, target=target, settings=settings)

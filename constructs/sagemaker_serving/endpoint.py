@@ -118,9 +118,8 @@ class ServingEndpoint(Construct):
             else None,
         )
         self._apply_retention()
-        self.endpoint.node.add_dependency(
-            self.log_group, *policies, *(item.alarm for item in self._rollback_alarms)
-        )
+        # the alarms come first as well: the deployment refers to them
+        self.endpoint.node.add_dependency(self.log_group, *policies)
         self._warn()
 
     @property

@@ -168,9 +168,7 @@ class AccessLogBucket(s3.Bucket):
             removal_policy=retention.removal_policy,
             auto_delete_objects=not retention.keep_data,
         )
-        not_logged = "This bucket receives access logs; logging its own deliveries would never end."
-        acknowledge(self, Pack.AWS_SOLUTIONS, {"S1": not_logged})
-        acknowledge_regulated(self, {"S3BucketLoggingEnabled": not_logged, **_NOT_REPLICATED})
+        acknowledge_regulated(self, _NOT_REPLICATED)
         no_kms = (
             "S3 delivers server access logs only to buckets with SSE-S3 (Amazon S3 User Guide, server logs)."
         )

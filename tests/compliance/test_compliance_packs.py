@@ -1,0 +1,69 @@
+"""AwsSolutions, NIST 800-53 R5, HIPAA and PCI DSS on all templates; each exception is reasoned and needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_s3 as s3
+
+import app as patterns
+from sagemaker_serving.acknowledgements import Pack
+from tests.snapshots.synthesis import ENVIRONMENTS, Assembly, synthesise
+
+Acknowledgement = tuple[str, str]
+
+
+def reports(assembly: Assembly) -> dict[str, dict[str, Any]]:
+    found = assembly.read("validation-report.json")["pluginReports"]
+    return {report["pluginName"]: report for report in found}
+
+
+def acknowledged(assembly: Assembly) -> Iterator[tuple[Acknowledgement, str]]:
+    """All acknowledgements: where and what, and the reason."""
+    for stack in assembly.stacks:
+        for path, entries in assembly.read(f"{stack}.metadata.json").items():
+            for entry in entries:
+                if entry["type"] == "aws:cdk:acknowledged-rules":
+                    for rule, reason in entry["data"].items():
+                        yield (path.lstrip("/"), rule), reason
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_all_packs_ran_and_found_nothing_that_is_not_acknowledged(environment: str) -> None:
+    found = reports(synthesise(environment))
+    for pack in Pack:
+        assert found[pack]["conclusion"] == "success"
+        assert found[pack]["violations"] == []
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_acknowledgement_says_why(environment: str) -> None:
+    for where, reason in acknowledged(synthesise(environment)):
+        assert len(reason.split()) >= 6, where
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_acknowledgement_is_still_needed(environment: str) -> None:
+    assembly = synthesise(environment)
+    used = {
+        (item["acknowledgedAt"], item["acknowledgedId"])
+        for report in reports(assembly).values()
+        for item in report["suppressedViolations"]
+    }
+    assert {made for made, _ in acknowledged(assembly)} == used
+
+
+def test_packs_do_find_what_is_wrong(tmp_path: Path) -> None:
+    # GIVEN an app with a bucket that is neither encrypted with a key nor logged nor TLS only
+    app = cdk.App(analytics_reporting=False, outdir=str(tmp_path))
+    s3.Bucket(cdk.Stack(app, "Bad"), "Open")
+    cdk.Validations.of(app).add_plugins(*(pack(app) for pack in patterns.PACKS))
+    # WHEN it is synthesised THEN synth fails, and each pack says so
+    with pytest.raises(RuntimeError, match="ValidationFailed"):
+        app.synth()
+    found = reports(Assembly(tmp_path))
+    assert {name for name in Pack if found[name]["conclusion"] == "failure"} == set(Pack)
