@@ -204,6 +204,13 @@ def _arrange(findings: Findings, directory: Path, paths: Iterable[tuple[str, ...
         is_code = len(path) == 1 and (path[0].endswith(".py") or path[0] == "requirements.txt")
         name = "/".join((CODE_FOLDER, *path) if is_code else path)
         source = directory.joinpath(*path)
+        findings.require(
+            name != CODE_FOLDER,
+            "directory",
+            name,
+            f"is a file, but {CODE_FOLDER} is the folder that the archive keeps the code in",
+            "rename it",
+        )
         unique = findings.require(
             name not in by_name,
             "directory",
