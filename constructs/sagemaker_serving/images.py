@@ -408,10 +408,11 @@ def _check_architecture(
 
 
 def _check_length(findings: Findings, uri: str) -> None:
+    known = re.sub(r"\$\{Token\[[^]]*\]\}", "", uri)
     findings.require(
-        len(uri) <= MAX_IMAGE_LENGTH,
+        len(known) <= MAX_IMAGE_LENGTH,
         "image",
-        uri,
+        f"{known[:40]}... ({len(known)} characters)",
         f"an image's URI has at most {MAX_IMAGE_LENGTH} characters (API shape ContainerImage)",
         "use a shorter repository name or tag",
     )
