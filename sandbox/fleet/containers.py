@@ -269,7 +269,7 @@ class Container:
         if status == EXIT_LOAD_FAILED:
             return f"The model did not load: {error}"
         ended = f"was ended by signal {-status}" if status < 0 else f"ended with exit status {status}"
-        return f"The model server {ended}{': ' if error else '.'}{error}"
+        return f"The model server {ended}.{' Last output: ' if error else ''}{error}"
 
     async def stop(self, grace: float) -> None:
         """End the process: SIGTERM, which lets it finish invocations, and SIGKILL after the grace period.

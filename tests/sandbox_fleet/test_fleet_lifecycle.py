@@ -189,7 +189,7 @@ def test_a_model_that_raises_on_load_fails_at_once_and_says_why(world: World) ->
 
 def test_a_model_that_ends_the_process_says_how(world: World) -> None:
     reason = uvloop.run(_failure(world, world.model("import os; print('bye', flush=True); os._exit(9)")))
-    assert reason == f"{NOT_HEALTHY} The model server ended with exit status 9: bye"
+    assert reason == f"{NOT_HEALTHY} The model server ended with exit status 9. Last output: bye"
 
 
 def test_a_model_that_is_killed_says_so(world: World) -> None:
