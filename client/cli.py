@@ -103,7 +103,7 @@ def invoke(
     endpoint_name = find_pattern(connection, pattern, stack).endpoint_name
     target = invocation.Target(endpoint_name, target_variant, accept)
     if stream:
-        show = invocation_view.quietly if as_json else invocation_view.show_part
+        show = invocation_view.quietly if as_json else invocation_view.part_shower()
         answer = invocation.invoke_streaming(connection, target, payload, show)
     else:
         answer = invocation.invoke(connection, target, payload)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+import urllib3
 from botocore.exceptions import ClientError, EventStreamError, HTTPClientError
 
 from client.connection import Connection
@@ -104,18 +106,22 @@ def invoke_streaming(
     first: float | None = None
     try:
         answer = client.invoke_endpoint_with_response_stream(**target.parameters(payload))
-        for event in answer["Body"]:
-            part = event.get("PayloadPart", {}).get("Bytes", b"")
-            if first is None:
-                first = (time.perf_counter() - start) * 1000
-            parts.append(part)
-            on_part(part)
+        with closing(answer["Body"]) as events:
+            for event in events:
+                part = event.get("PayloadPart", {}).get("Bytes", b"")
+                if first is None:
+                    first = (time.perf_counter() - start) * 1000
+                parts.append(part)
+                on_part(part)
     except (ClientError, EventStreamError) as error:
         raise explain_refusal(error, target) from error
-    except HTTPClientError as error:
-        if not parts:
+    except (
+        HTTPClientError,
+        urllib3.exceptions.HTTPError,
+    ) as error:  # botocore lets the latter pass in a stream
+        if not parts and isinstance(error, HTTPClientError):
             raise
-        raise UserError(f"The stream broke off after {len(parts)} parts: {error}") from error
+        raise UserError(f"The stream broke off after {parts_of(len(parts))}: {error}") from error
     return Answer(
         body=b"".join(parts),
         content_type=answer.get("ContentType", ""),
@@ -126,22 +132,30 @@ def invoke_streaming(
     )
 
 
+def parts_of(count: int) -> str:
+    """A number of parts, in words."""
+    return f"{count} part{'' if count == 1 else 's'}"
+
+
 def log_group(endpoint_name: str) -> str:
     """Where the containers of an endpoint log to."""
     return f"/aws/sagemaker/Endpoints/{endpoint_name}"
 
 
 def model_message(text: str) -> str:
-    """The model's own words, out of the JSON that AWS's toolkits wrap errors in."""
+    """The model's own words: without the JSON and the traceback that AWS's toolkits wrap them in."""
     try:
         value = json.loads(text)
     except ValueError:
-        return text
+        value = None
     if isinstance(value, dict):
-        for key in ("message", "error", "errorMessage", "Message"):
-            if isinstance(value.get(key), str):
-                return str(value[key])
-    return text
+        messages = (value.get(key) for key in ("message", "error", "errorMessage", "Message"))
+        text = next((message for message in messages if isinstance(message, str)), text)
+    words, traceback, rest = text.partition("Traceback (most recent call last):")
+    if not traceback:
+        return text
+    # the traceback itself is in the logs; its last line names the error
+    return words.strip() or rest.strip().rpartition("\n")[2]
 
 
 def explain_refusal(error: ClientError, target: Target) -> ClientError | UserError:

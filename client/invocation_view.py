@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
+from collections.abc import Callable
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from client.invocation import Answer
+from client.invocation import Answer, parts_of
 from client.output import out, plain
 from client.payloads import Payload
 from client.predictions import Prediction, read_predictions
@@ -44,6 +46,8 @@ def as_dict(endpoint_name: str, payload: Payload, answer: Answer) -> dict[str, A
 def show_answer(payload: Payload, answer: Answer) -> None:
     """A table of texts, labels and scores; an answer of another form is shown as it came."""
     predictions = read_predictions(answer.body, answer.content_type)
+    if answer.parts is not None and not answer.body.endswith(b"\n"):
+        out.print()  # the parts were shown as they came
     if predictions is not None:
         table = Table(header_style="bold")
         table.add_column("text", overflow="fold")
@@ -61,13 +65,19 @@ def show_answer(payload: Payload, answer: Answer) -> None:
     facts = [f"variant {answer.variant or '(not named)'}", f"{answer.latency_ms:.1f} ms"]
     if answer.parts is not None:
         first = "-" if answer.first_byte_ms is None else f"{answer.first_byte_ms:.1f} ms"
-        facts.append(f"{answer.parts} parts, the first after {first}")
+        facts.append(f"{parts_of(answer.parts)}, the first after {first}")
     out.print(plain("  ".join(facts)), soft_wrap=True)
 
 
-def show_part(part: bytes) -> None:
-    """A part of a streamed answer, at once."""
-    out.print(plain(part.decode(errors="replace")), end="", soft_wrap=True)
+def part_shower() -> Callable[[bytes], None]:
+    """Shows each part of one streamed answer at once; a part may end within a character."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def show(part: bytes) -> None:
+        out.print(plain(decoder.decode(part)), end="", soft_wrap=True)
+        out.file.flush()
+
+    return show
 
 
 def quietly(_: bytes) -> None:

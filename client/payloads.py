@@ -66,7 +66,7 @@ def from_texts(texts: Sequence[str], content_type: str = "application/json") -> 
         body = "".join(json.dumps({"text": [text]}, ensure_ascii=False) + "\n" for text in texts)
     elif kind == "text/csv":
         rows = io.StringIO()
-        csv.writer(rows, lineterminator="\n").writerows([text] for text in texts)
+        csv.writer(rows).writerows([text] for text in texts)
         body = rows.getvalue()
     elif kind == "text/plain":
         if any("\n" in text or "\r" in text for text in texts):
