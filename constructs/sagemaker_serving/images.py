@@ -17,7 +17,7 @@ import aws_cdk as cdk
 from constructs import Construct
 
 from .errors import Findings, is_token
-from .instances import Architecture, InstanceType
+from .instances import Architecture
 from .limits import check_choice, suggest
 from .naming import free_id
 
@@ -65,20 +65,6 @@ class ContainerImage(Protocol):
             InvalidConfiguration: The image is not built for that architecture, or not offered in the Region.
         """
         ...
-
-
-def check_instance(
-    findings: Findings, image: ContainerImage, instance: InstanceType, field: str = "image"
-) -> None:
-    """Note a finding when an image cannot run on an instance type.
-
-    Args:
-        findings: Where to note it.
-        image: The image.
-        instance: A variant's instance type.
-        field: The argument that holds the image.
-    """
-    _check_architecture(findings, image, instance.architecture, field, f"{instance} is")
 
 
 class Processor(StrEnum):
@@ -215,7 +201,7 @@ class FrameworkImage:
         stack = cdk.Stack.of(scope)
         region = stack.region
         findings = Findings(f"{scope.node.path}: FrameworkImage.{self.framework}")
-        _check_architecture(findings, self, architecture, "processor", "the instances are")
+        _check_architecture(findings, self, architecture, "processor")
         findings.require(
             is_token(region) or region in self.accounts,
             "region",
@@ -294,7 +280,7 @@ class EcrImage:
     def bind(self, scope: Construct, *, architecture: Architecture | None = None) -> BoundImage:
         """See `ContainerImage.bind`."""
         findings = Findings(f"{scope.node.path}: EcrImage")
-        _check_architecture(findings, self, architecture, "architecture", "the instances are")
+        _check_architecture(findings, self, architecture, "architecture")
         here, there = cdk.Stack.of(scope).region, self.repository.env.region
         findings.require(
             is_token(here) or is_token(there) or here == there,
@@ -358,7 +344,7 @@ class DockerfileImage:
         from aws_cdk import aws_ecr_assets as assets
 
         findings = Findings(f"{scope.node.path}: DockerfileImage")
-        _check_architecture(findings, self, architecture, "platform", "the instances are")
+        _check_architecture(findings, self, architecture, "platform")
         findings.raise_if_any()
         # Without a word the build would be for the machine it runs on, whatever that is.
         target = self.platform or architecture or Architecture.X86_64
@@ -393,7 +379,7 @@ def _end_of_patches(framework: str, version: str) -> str:
 
 
 def _check_architecture(
-    findings: Findings, image: ContainerImage, architecture: Architecture | None, field: str, whose: str
+    findings: Findings, image: ContainerImage, architecture: Architecture | None, field: str
 ) -> None:
     built_for = image.architecture
     if built_for is None or architecture is None:
@@ -402,7 +388,7 @@ def _check_architecture(
         built_for == architecture,
         field,
         str(built_for),
-        f"{type(image).__name__} is built for {built_for}, but {whose} {architecture}",
+        f"{type(image).__name__} is built for {built_for}, but the instances are {architecture}",
         "use an image and instance types of one architecture: Graviton families such as ml.c7g are arm64",
     )
 

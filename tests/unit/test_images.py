@@ -14,9 +14,9 @@ import pytest
 from aws_cdk import aws_ecr as ecr
 from aws_cdk.assertions import Template
 
-from sagemaker_serving.errors import Findings, InvalidConfiguration
-from sagemaker_serving.images import DockerfileImage, EcrImage, FrameworkImage, Processor, check_instance
-from sagemaker_serving.instances import Architecture, InstanceType
+from sagemaker_serving.errors import InvalidConfiguration
+from sagemaker_serving.images import DockerfileImage, EcrImage, FrameworkImage, Processor
+from sagemaker_serving.instances import Architecture
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = json.loads((ROOT / "constructs" / "sagemaker_serving" / "images.json").read_text())
@@ -215,17 +215,6 @@ def test_an_image_of_another_architecture_is_refused(
 ) -> None:
     with pytest.raises(InvalidConfiguration, match=f"but the instances are {architecture}"):
         image.bind(stack, architecture=architecture)
-
-
-def test_an_image_is_compared_with_an_instance_type() -> None:
-    findings = Findings("test")
-    check_instance(findings, FrameworkImage.sklearn(), InstanceType("ml.m5.large"), "image")
-    check_instance(findings, FrameworkImage.sklearn(), InstanceType(cdk.Fn.ref("Type")), "image")
-    assert findings.found == []
-    check_instance(findings, FrameworkImage.sklearn(), InstanceType("ml.c7g.large"), "image")
-    assert "image = 'x86_64': FrameworkImage is built for x86_64, but ml.c7g.large is arm64" in str(
-        findings.found[0]
-    )
 
 
 @pytest.fixture
