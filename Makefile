@@ -3,11 +3,10 @@ PYTHON  ?= python3
 PATTERN ?= realtime
 ENV     ?= dev
 PY      := .venv/bin/python
-NODE    := $(abspath .venv/node/bin)
 export PATH := $(abspath .venv/bin):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test synth lint snapshots bench down clean pins
+.PHONY: help setup demo test synth lint snapshots bench down clean pins generated
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +17,7 @@ setup: ## set up what is missing: virtual environment, Node.js, CDK CLI
 demo: setup ## deploy PATTERN=realtime into the sandbox and show it working
 	@$(PY) -m sandbox up
 	@$(PY) -m sandbox deploy $(PATTERN)
-	@$(PY) -m client demo $(PATTERN)
+	@$(PY) -m sandbox run -- $(PY) -m client demo $(PATTERN)
 
 test: setup lint ## everything: lint, types, unit, snapshots, compliance, end to end
 	@$(PY) -m pytest
@@ -47,3 +46,9 @@ clean: down ## also remove all that setup and synth made
 pins: setup ## resolve requirements*.in anew
 	@for name in requirements requirements-dev requirements-sagemaker; do \
 	  $(PY) -m uv pip compile -q --upgrade --python-version 3.11 --no-header $$name.in -o $$name.txt; done
+
+generated: setup ## write the committed tables anew: instance types, AWS's framework images (installs the SDK, 1 GB)
+	@$(PY) tools/generate_instances.py
+	@$(PY) -m uv venv --quiet --allow-existing .cache/sdk
+	@$(PY) -m uv pip install --quiet --python .cache/sdk/bin/python -r requirements-sagemaker.txt
+	@.cache/sdk/bin/python tools/generate_images.py
