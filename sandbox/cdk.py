@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -193,6 +194,7 @@ class Cdk:
             cwd=self._project,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is ours to handle; the app would answer it with a traceback
         )
 
     def _finish(self, command: str, process: subprocess.Popen[bytes]) -> None:
@@ -254,12 +256,12 @@ def bootstrap(gateway_url: str, template: str) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a command that an error or an interruption has left behind."""
+    """End a command that an error or an interruption has left behind, with the app that it runs."""
     if process.poll() is not None:
         return
-    process.terminate()
+    os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(timeout=10)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()

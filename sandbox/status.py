@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
 
-from sandbox import supervisor
+from sandbox import processes, supervisor
 from sandbox.home import ACCOUNT, REGION, Home, State
 
 Report = dict[str, Any]
@@ -19,7 +20,7 @@ def report(home: Home) -> Report:
     state = supervisor.running(home)
     if state is None:
         return {"running": False, "home": str(home.path)}
-    processes = list(_processes(state))
+    running = list(_processes(state))
     healthy = supervisor.is_healthy(state)
     return {
         "running": True,
@@ -35,8 +36,8 @@ def report(home: Home) -> Report:
         "max_model_servers": state.max_model_servers,
         "started": state.started,
         "endpoints": list(_endpoints(state)) if healthy else [],
-        "processes": processes,
-        "memory_bytes": sum(process["memory_bytes"] for process in processes),
+        "processes": running,
+        "memory_bytes": sum(process["memory_bytes"] for process in running),
     }
 
 
@@ -71,7 +72,7 @@ def _endpoint(described: Report) -> Report:
 def _processes(state: State) -> Iterator[Report]:
     """The main process first, then what it has started."""
     with contextlib.suppress(psutil.Error):
-        for process in [psutil.Process(state.pid), *supervisor.descendants(state)]:
+        for process in [psutil.Process(state.pid), *processes.descendants(state)]:
             with contextlib.suppress(psutil.Error):
                 yield {
                     "pid": process.pid,
@@ -83,5 +84,7 @@ def _processes(state: State) -> Iterator[Report]:
 def _kind(process: psutil.Process, state: State) -> str:
     if process.pid == state.pid:
         return "sandbox"
-    is_model_server = any("model_server" in word for word in process.cmdline())
-    return "model server" if is_model_server else process.name()
+    command = process.cmdline()
+    if any("model_server" in word for word in command):
+        return "model server"
+    return Path(command[0]).name if command else process.name()

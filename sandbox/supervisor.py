@@ -7,21 +7,19 @@ import http.client
 import os
 import select
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import psutil
 
+from sandbox import ports, processes
 from sandbox.errors import SandboxError
 from sandbox.home import PROJECT, Home, State, tools_path
 
-DEFAULT_PORT = 4566
 START_LIMIT = 60.0
 STOP_GRACE = 20.0
 PORT_TAKEN = 98
@@ -86,7 +84,7 @@ def down(home: Home, notify: Notify) -> bool:
 def running(home: Home) -> State | None:
     """The sandbox of this folder, if its process lives."""
     state = home.read_state()
-    return state if state is not None and _main_process(state) else None
+    return state if state is not None and processes.main_process(state) else None
 
 
 def require_running(home: Home) -> State:
@@ -112,14 +110,6 @@ def is_healthy(state: State, timeout: float = 5.0) -> bool:
             return False
 
 
-def descendants(state: State) -> list[psutil.Process]:
-    """Processes that the sandbox has started, directly or not, without itself."""
-    main = _main_process(state)
-    with contextlib.suppress(psutil.Error):
-        return main.children(recursive=True) if main else []
-    return []
-
-
 def _require_same(state: State, options: Options) -> None:
     asked = {
         "--port": (options.port, state.gateway_port),
@@ -136,56 +126,13 @@ def _require_same(state: State, options: Options) -> None:
 
 def _start(home: Home, options: Options, notify: Notify) -> State:
     for attempt in range(3):
-        gateway_port, runtime_port = _choose_ports(options.port)
+        gateway_port, runtime_port = ports.choose_ports(options.port)
         notify(f"starting on port {gateway_port}")
         state = _start_on(home, options, gateway_port, runtime_port)
         if state is not None:
             return state
         notify(f"port {gateway_port} or {runtime_port} was taken meanwhile (attempt {attempt + 1})")
     raise SandboxError("No port stayed free long enough. Give one: python -m sandbox up --port PORT")
-
-
-def _choose_ports(wanted: int | None) -> tuple[int, int]:
-    """Ports of the gateway and the listener: as wanted or the next free ones.
-
-    Raises:
-        SandboxError: The wanted port is taken, or none is free.
-    """
-    if wanted is not None and not _is_free(wanted):
-        holder = _holder(wanted)
-        raise SandboxError(
-            f"Port {wanted} is taken{f' by {holder}' if holder else ''}. "
-            "Give another one, or leave --port out to get the next free one."
-        )
-    first = wanted if wanted is not None else DEFAULT_PORT
-    free = (port for port in range(first, min(first + 200, 65536)) if _is_free(port))
-    gateway, runtime = next(free, None), next(free, None)
-    if gateway is None or runtime is None:
-        raise SandboxError(f"No two free ports from {first} on. Give another start: --port PORT")
-    return gateway, runtime
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # as servers do: a port whose old connections still linger is free
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-            probe.listen()
-        except OSError:
-            return False
-    return True
-
-
-def _holder(port: int) -> str:
-    """Who listens on a port, as far as the system tells."""
-    with contextlib.suppress(psutil.Error, OSError):
-        for connection in psutil.net_connections("tcp"):
-            at_port = connection.laddr and connection.laddr[1] == port
-            if connection.status == psutil.CONN_LISTEN and at_port and connection.pid:
-                process = psutil.Process(connection.pid)
-                return f"process {process.pid} ({process.name()})"
-    return ""
 
 
 def _start_on(home: Home, options: Options, gateway_port: int, runtime_port: int) -> State | None:
@@ -274,7 +221,8 @@ def _why_not(home: Home, status: int | None) -> str:
 
 def _discard(home: Home, state: State, process: subprocess.Popen[bytes]) -> None:
     """End a process that has not come up, and reap it."""
-    _end([process.pid, *_left_over(home, state)], grace=1.0)
+    main = processes.main_process(state)
+    processes.end([*([main] if main else []), *processes.left_over(home, state)], grace=1.0)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=5)
     home.forget_state()
@@ -290,96 +238,18 @@ def _clean_up(home: Home, notify: Notify) -> bool:
     if state is None:
         home.forget_state()
         return False
-    main = _main_process(state)
+    main = processes.main_process(state)
     # found before the main process ends: afterwards nobody knows whose children they were
-    family = [*([main.pid] if main else []), *(child.pid for child in descendants(state))]
+    family = [*([main] if main else []), *processes.descendants(state)]
     if main:
         notify(f"stopping (process {main.pid})")
-        _end([main.pid], grace=STOP_GRACE)
-    left = [*family, *_left_over(home, state)]
-    _end(left, grace=2.0)
-    alive = [pid for pid in dict.fromkeys(left) if _lives(pid)]
+        processes.end([main], grace=STOP_GRACE)
+    left = [*family, *processes.left_over(home, state)]
+    processes.end(left, grace=2.0)
+    alive = [str(process.pid) for process in dict.fromkeys(left) if processes.lives(process)]
     if alive:
-        raise SandboxError(f"These processes of the sandbox do not end: {', '.join(map(str, alive))}.")
+        raise SandboxError(f"These processes of the sandbox do not end: {', '.join(alive)}.")
     if main:
-        _await_ports(state)
+        ports.wait_until_free((state.gateway_port, state.runtime_port))
     home.forget_state()
     return bool(main or left)
-
-
-def _main_process(state: State) -> psutil.Process | None:
-    """The process that the state names, unless it has ended or its pid is somebody else's by now."""
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(state.pid)
-        is_ours = abs(process.create_time() - state.created) < 1.0
-        if is_ours and process.status() != psutil.STATUS_ZOMBIE:
-            return process
-    return None
-
-
-def _left_over(home: Home, state: State) -> list[int]:
-    """Processes of a sandbox whose main process has ended: of its session, or model servers of its folder.
-
-    No other process gets the number of a session that still has members, so the first is safe even when
-    the state is old.
-    """
-    reused = psutil.pid_exists(state.pid) and _main_process(state) is None and not _is_zombie(state.pid)
-    work = f"{home.work_dir}{os.sep}"
-    found = []
-    for pid in psutil.pids():
-        if pid == os.getpid():
-            continue
-        with contextlib.suppress(psutil.Error, OSError):
-            in_session = not reused and os.getsid(pid) == state.pid
-            if in_session or _is_model_server(psutil.Process(pid), work):
-                found.append(pid)
-    return found
-
-
-def _is_model_server(process: psutil.Process, work: str) -> bool:
-    command = process.cmdline()
-    return any("model_server" in word for word in command) and any(work in word for word in command)
-
-
-def _is_zombie(pid: int) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    return False
-
-
-def _lives(pid: int) -> bool:
-    return psutil.pid_exists(pid) and not _is_zombie(pid)
-
-
-def _end(pids: list[int], *, grace: float) -> None:
-    """SIGTERM, some time, SIGKILL to what is left and to the groups that those lead."""
-    processes = list(_processes(pids))
-    for process in processes:
-        with contextlib.suppress(psutil.Error):
-            process.terminate()
-    _, alive = psutil.wait_procs(processes, timeout=grace)
-    for process in alive:
-        with contextlib.suppress(psutil.Error, OSError):
-            if os.getpgid(process.pid) == process.pid:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.kill()
-    psutil.wait_procs(alive, timeout=5)
-
-
-def _processes(pids: list[int]) -> Iterator[psutil.Process]:
-    for pid in dict.fromkeys(pids):
-        with contextlib.suppress(psutil.Error):
-            yield psutil.Process(pid)
-
-
-def _await_ports(state: State) -> None:
-    deadline = time.monotonic() + 5
-    for port in (state.gateway_port, state.runtime_port):
-        while not _is_free(port):
-            if time.monotonic() > deadline:
-                holder = _holder(port)
-                raise SandboxError(
-                    f"The sandbox has ended, but port {port} is still taken"
-                    f"{f' by {holder}' if holder else ''}."
-                )
-            time.sleep(0.05)

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from sandbox import supervisor
+from sandbox import ports, supervisor
 from sandbox.errors import SandboxError
 from sandbox.home import PROJECT, Home, State
 from sandbox.supervisor import Options
@@ -147,7 +147,7 @@ def test_without_a_wish_the_next_free_port_is_taken(home: Home, monkeypatch: pyt
     # GIVEN a server on the usual port
     with socket.create_server(("127.0.0.1", 0)) as server:
         usual = server.getsockname()[1]
-        monkeypatch.setattr(supervisor, "DEFAULT_PORT", usual)
+        monkeypatch.setattr(ports, "DEFAULT_PORT", usual)
 
         # WHEN a sandbox is started
         state, _ = supervisor.up(home, Options(), quiet)
@@ -163,7 +163,7 @@ def test_a_port_that_is_taken_meanwhile_is_not_the_end(
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken, free, runtime = server.getsockname()[1], free_port(), free_port()
         choices = iter([(taken, runtime), (free, runtime)])
-        monkeypatch.setattr(supervisor, "_choose_ports", lambda wanted: next(choices))
+        monkeypatch.setattr(ports, "choose_ports", lambda wanted: next(choices))
         told: list[str] = []
 
         # WHEN a sandbox is started
