@@ -103,24 +103,25 @@ class AlarmMetric:
         values = series[self._result] if self._result in series else self._compute(series, count)
         return AlarmWindow([number * self.period for number in range(first, last + 1)], values)
 
-    def surely_breaches(self, number: int, comparison: str, threshold: float) -> bool:
-        """Whether a period that is not over breaches whatever is still published in it."""
+    def is_decided(self, number: int, comparison: str, threshold: float) -> bool | None:
+        """Whether a period that is not over breaches whatever is still published in it; None if that is open.
+
+        A statistic that only grows stays above a threshold that it has passed, one that only falls below it.
+        """
         query = self._queries.get(self._result)
         bucket = query and query.series.buckets.get(number)
         if query is None or not bucket or bucket.count <= 0:
-            return False
+            return None
         value = bucket.statistic(query.statistic)
+        if value is None:
+            return None
+        # "> t" and "<= t" part at values above t, ">= t" and "< t" at values from t
+        strict = comparison in ("GreaterThanThreshold", "LessThanOrEqualToThreshold")
+        above = value > threshold if strict else value >= threshold
         grows = query.statistic in _GROWING and (query.statistic != "Sum" or bucket.low >= 0)
-        match comparison:
-            case "GreaterThanThreshold":
-                return grows and value is not None and value > threshold
-            case "GreaterThanOrEqualToThreshold":
-                return grows and value is not None and value >= threshold
-            case "LessThanThreshold":
-                return query.statistic == "Minimum" and bucket.low < threshold
-            case "LessThanOrEqualToThreshold":
-                return query.statistic == "Minimum" and bucket.low <= threshold
-        return False
+        if (grows and above) or (query.statistic == "Minimum" and not above):
+            return above == comparison.startswith("Greater")
+        return None
 
     def _compute(self, series: dict[str, TimeSeries], count: int) -> TimeSeries:
         known = dict(series)

@@ -2,9 +2,10 @@
 
 Periods shrink with the sandbox's clock; timestamps are real. A period counts once it has been over for
 `LAG` seconds, because publishers send what they have once a second: a metric that comes a second late must
-not make an alarm flap. Waiting is needless where the running period breaches whatever may still come (a
-Sum, SampleCount or Maximum above the threshold, a Minimum below it): such a period counts at once, so that
-a rollback is not late.
+not make an alarm flap. Waiting is needless where the running period breaches whatever may still come (a Sum,
+SampleCount or Maximum above the threshold, a Minimum below it): such a period counts at once, so that a
+rollback is not late. Where it cannot breach any more it counts at once for an alarm that is in ALARM, so
+that the alarm on an idle endpoint ends with the first call; for others it would hide the period before.
 
 Missing data: as on AWS more periods are read than are evaluated, and only when those hold too few data
 points does TreatMissingData apply. The guide's examples read 5 periods for 3; the exact number is not
@@ -178,7 +179,10 @@ class AlarmEvaluator:
             lambda namespace, name, dimensions, _: self._source.points(key[0], namespace, name, dimensions),
             last - rule.reads + 1,
         )
-        while last < running and metric.surely_breaches(last + 1, rule.comparison, rule.threshold):
+        while last < running:
+            breaches = metric.is_decided(last + 1, rule.comparison, rule.threshold)
+            if breaches is None or (not breaches and alarm["StateValue"] != "ALARM"):
+                break
             last += 1
         return metric.window(last, rule.reads)
 

@@ -339,6 +339,29 @@ def test_an_idle_endpoint_is_noticed(source: Source, evaluator: AlarmEvaluator) 
     assert source.changes[-1][2].endswith("1 datapoint was unknown, treated as breaching.")
 
 
+def test_the_first_call_ends_an_idle_alarm_without_waiting_for_the_hour(
+    source: Source, evaluator: AlarmEvaluator
+) -> None:
+    # GIVEN an alarm for eight hours without invocations, which fires for an endpoint that was never called
+    alarm = source.alarm(
+        ComparisonOperator="LessThanThreshold",
+        Threshold=1.0,
+        Statistic="Sum",
+        Period=3600,
+        EvaluationPeriods=8,
+        TreatMissingData="breaching",
+    )
+    evaluator.evaluate(START + 60)
+    never_called = alarm["StateValue"]
+
+    # WHEN a call comes within the running hour
+    source.publish(START + 61, 1.0)
+    evaluator.evaluate(START + 62)
+
+    # THEN the alarm is over: what is still to come cannot undo the call
+    assert (never_called, alarm["StateValue"]) == ("ALARM", "OK")
+
+
 def test_periods_follow_the_clock(source: Source) -> None:
     # GIVEN a clock on which a minute takes a second
     fast = AlarmEvaluator(source, Clock(60.0), lambda *_: None)
