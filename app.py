@@ -10,50 +10,51 @@ import sys
 from pathlib import Path
 
 import aws_cdk as cdk
-import cdk_nag
 
 from sagemaker_serving.errors import InvalidConfiguration
+from stacks.compliance import Review, attach_packs
 from stacks.configuration import DEFAULT_ENVIRONMENT, load
 from stacks.registry import PATTERNS
 
 ROOT = Path(__file__).resolve().parent
-PACKS = (
-    cdk_nag.AwsSolutionsChecks,
-    cdk_nag.NIST80053R5Checks,
-    cdk_nag.HIPAASecurityChecks,
-    cdk_nag.PCIDSS321Checks,
-)
 
 
-def build(app: cdk.App, root: Path = ROOT) -> None:
-    """Add the configured stacks and the compliance packs to an app.
+def build(app: cdk.App, root: Path = ROOT) -> Review:
+    """Add the configured stacks to an app.
 
     Args:
         app: Its context says which environment: ``env``.
         root: The project's folder.
 
+    Returns:
+        Whether the compliance packs know these stacks already.
+
     Raises:
         InvalidConfiguration: With everything that is wrong in the file, or in the first stack that is wrong.
     """
-    environment = app.node.try_get_context("env") or DEFAULT_ENVIRONMENT
-    configuration = load(str(environment), root / "config")
-    target = configuration.target(
-        str(environment),
-        root=root,
-        account=os.environ.get("CDK_DEFAULT_ACCOUNT") or None,
-        region=os.environ.get("CDK_DEFAULT_REGION") or None,
-    )
+    environment = str(app.node.try_get_context("env") or DEFAULT_ENVIRONMENT)
+    account, region = (os.environ.get(f"CDK_DEFAULT_{name}") or None for name in ("ACCOUNT", "REGION"))
+    configuration = load(environment, root / "config")
+    target = configuration.target(environment, root=root, account=account, region=region)
     for name, settings in configuration.enabled():
         PATTERNS[name](app, target=target, settings=settings)
-    cdk.Validations.of(app).add_plugins(*(pack(app) for pack in PACKS))
+    inputs: list[Path | str] = [
+        root / "config" / f"{environment}.yaml",
+        Path(__file__),
+        f"{account} {region}",
+    ]
+    return Review(app, inputs, notes=root / ".cache" / "compliance")
 
 
 def main() -> int:
     """Synthesise; what a user got wrong is told on stderr, without a traceback."""
     app = cdk.App(analytics_reporting=False)
     try:
-        build(app)
+        review = build(app)
+        if not review.passed_before:
+            attach_packs(app)
         app.synth()
+        review.note()
     except InvalidConfiguration as error:
         print(error, file=sys.stderr)
         return 1

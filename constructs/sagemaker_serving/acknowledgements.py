@@ -20,32 +20,23 @@ class Pack(StrEnum):
     PCI = "PCI.DSS.321"
 
 
-_ALL_BUT_AWS_SOLUTIONS = (Pack.NIST, Pack.HIPAA, Pack.PCI)
-
-
-def acknowledge(construct: IConstruct, pack: Pack, findings: Mapping[str, str]) -> None:
-    """Accept findings of one pack on a construct and all below it.
-
-    Args:
-        construct: What the pack complains about.
-        pack: The pack.
-        findings: Rule without the pack's name (``S1``, ``IAM5[Resource::*]``) to the reason why it is
-            accepted.
-    """
-    cdk.Validations.of(construct).acknowledge(
-        *(cdk.Acknowledgment(id=f"{pack}::{pack}-{rule}", reason=reason) for rule, reason in findings.items())
-    )
-
-
-def acknowledge_regulated(construct: IConstruct, findings: Mapping[str, str]) -> None:
-    """Accept findings that NIST 800-53 R5, HIPAA and PCI DSS name alike.
+def acknowledge(construct: IConstruct, findings: Mapping[str, str], *packs: Pack) -> None:
+    """Accept findings on a construct and all below it.
 
     Args:
         construct: What the packs complain about.
-        findings: Rule without the pack's name (``S3BucketReplicationEnabled``) to the reason.
+        findings: Rule without a pack's name (``S3BucketReplicationEnabled``) to the reason why it is
+            accepted.
+        packs: Those that have the rule. Default: NIST 800-53 R5, HIPAA and PCI DSS, which name their rules
+            alike.
     """
-    for pack in _ALL_BUT_AWS_SOLUTIONS:
-        acknowledge(construct, pack, findings)
+    cdk.Validations.of(construct).acknowledge(
+        *(
+            cdk.Acknowledgment(id=f"{pack}::{pack}-{rule}", reason=reason)
+            for pack in packs or (Pack.NIST, Pack.HIPAA, Pack.PCI)
+            for rule, reason in findings.items()
+        )
+    )
 
 
 def acknowledge_wildcards(construct: IConstruct, resources: Mapping[str, str]) -> None:
@@ -58,8 +49,8 @@ def acknowledge_wildcards(construct: IConstruct, resources: Mapping[str, str]) -
     stack = cdk.Stack.of(construct)
     acknowledge(
         construct,
-        Pack.AWS_SOLUTIONS,
         {f"IAM5[Resource::{_plain(stack.resolve(name))}]": reason for name, reason in resources.items()},
+        Pack.AWS_SOLUTIONS,
     )
 
 

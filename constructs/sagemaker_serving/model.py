@@ -11,7 +11,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 
 from constructs import Construct
 
-from .acknowledgements import acknowledge_regulated, acknowledge_wildcards
+from .acknowledgements import acknowledge, acknowledge_wildcards
 from .artifacts import BoundArtifact, ModelArtifact
 from .errors import Findings
 from .images import BoundImage, ContainerImage
@@ -141,7 +141,7 @@ def acknowledge_inline(policy: iam.Policy) -> None:
     Args:
         policy: A policy made for one role alone.
     """
-    acknowledge_regulated(
+    acknowledge(
         policy,
         {"IAMNoInlinePolicy": "Made for this one role and gone with it; nobody can attach it elsewhere."},
     )

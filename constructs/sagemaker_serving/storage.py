@@ -14,7 +14,7 @@ from aws_cdk import aws_sns as sns
 
 from constructs import Construct
 
-from .acknowledgements import Pack, acknowledge, acknowledge_regulated
+from .acknowledgements import Pack, acknowledge
 from .errors import Findings
 from .limits import check_integer
 
@@ -140,7 +140,7 @@ class DataBucket(s3.Bucket):
             removal_policy=retention.removal_policy,
             auto_delete_objects=not retention.keep_data,
         )
-        acknowledge_regulated(self, _NOT_REPLICATED)
+        acknowledge(self, _NOT_REPLICATED)
         if retention.keep_data:
             AccessLogBucket(scope, f"{id_}AccessLogs", retention=retention).receive_from(self)
         else:
@@ -168,11 +168,10 @@ class AccessLogBucket(s3.Bucket):
             removal_policy=retention.removal_policy,
             auto_delete_objects=not retention.keep_data,
         )
-        acknowledge_regulated(self, _NOT_REPLICATED)
         no_kms = (
             "S3 delivers server access logs only to buckets with SSE-S3 (Amazon S3 User Guide, server logs)."
         )
-        acknowledge_regulated(self, {"S3DefaultEncryptionKMS": no_kms})
+        acknowledge(self, {"S3DefaultEncryptionKMS": no_kms, **_NOT_REPLICATED})
 
     def receive_from(self, bucket: s3.Bucket) -> None:
         """Let S3 write a bucket's access logs into this one.
@@ -257,8 +256,8 @@ def _expiry(retention: Retention) -> s3.LifecycleRule:
 
 def _acknowledge_throw_away(bucket: s3.Bucket) -> None:
     reason = "Throw-away data of a development stack: it goes with the stack, so there is nothing to {}."
-    acknowledge(bucket, Pack.AWS_SOLUTIONS, {"S1": reason.format("audit")})
-    acknowledge_regulated(
+    acknowledge(bucket, {"S1": reason.format("audit")}, Pack.AWS_SOLUTIONS)
+    acknowledge(
         bucket,
         {
             "S3BucketLoggingEnabled": reason.format("audit"),

@@ -10,8 +10,8 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_s3 as s3
 
-import app as patterns
 from sagemaker_serving.acknowledgements import Pack
+from stacks.compliance import Review, attach_packs
 from tests.snapshots.synthesis import ENVIRONMENTS, Assembly, synthesise
 
 Acknowledgement = tuple[str, str]
@@ -61,9 +61,28 @@ def test_packs_do_find_what_is_wrong(tmp_path: Path) -> None:
     # GIVEN an app with a bucket that is neither encrypted with a key nor logged nor TLS only
     app = cdk.App(analytics_reporting=False, outdir=str(tmp_path))
     s3.Bucket(cdk.Stack(app, "Bad"), "Open")
-    cdk.Validations.of(app).add_plugins(*(pack(app) for pack in patterns.PACKS))
+    attach_packs(app)
     # WHEN it is synthesised THEN synth fails, and each pack says so
     with pytest.raises(RuntimeError, match="ValidationFailed"):
         app.synth()
     found = reports(Assembly(tmp_path))
     assert {name for name in Pack if found[name]["conclusion"] == "failure"} == set(Pack)
+
+
+def test_a_synth_that_passed_is_known_until_something_changes(tmp_path: Path) -> None:
+    # GIVEN a note of a synth that passed
+    configuration = tmp_path / "dev.yaml"
+    configuration.write_text("a: 1")
+
+    def review(context: dict[str, str], text: str = "111122223333") -> Review:
+        app = cdk.App(analytics_reporting=False, outdir=str(tmp_path / "out"), context=context)
+        return Review(app, [configuration, text], notes=tmp_path / "notes")
+
+    assert not review({"env": "dev"}).passed_before
+    review({"env": "dev"}).note()
+    # THEN the same is known, and other context, other inputs and another configuration are not
+    assert review({"env": "dev"}).passed_before
+    assert not review({"env": "prod"}).passed_before
+    assert not review({"env": "dev"}, "444455556666").passed_before
+    configuration.write_text("a: 2")
+    assert not review({"env": "dev"}).passed_before

@@ -14,6 +14,7 @@ from unittest.mock import patch
 import aws_cdk as cdk
 
 from app import build
+from stacks.compliance import attach_packs
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ("dev", "prod")
@@ -66,6 +67,7 @@ def synthesise(environment: str, *, account: str | None = ACCOUNT, region: str |
     with patch.dict("os.environ", known):
         made = cdk.App(analytics_reporting=False, outdir=folder, context={**context, "env": environment})
         build(made)
+        attach_packs(made)
         made.synth()
     return Assembly(Path(folder))
 
