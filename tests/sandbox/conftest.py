@@ -36,6 +36,13 @@ def realtime(laptop: Laptop) -> Iterator[Laptop]:
 
 
 @pytest.fixture
+def editing(realtime: Laptop) -> Iterator[Laptop]:
+    """The same for a test whose edits never reach the deployment: the files are restored afterwards."""
+    yield realtime
+    realtime.restore()
+
+
+@pytest.fixture
 def changing(realtime: Laptop) -> Laptop:
     """The same for a test that deploys something else: the committed version is deployed again afterwards."""
     (realtime.project / "changed").touch()

@@ -83,7 +83,7 @@ def test_a_pattern_that_does_not_exist_gets_the_list_of_those_that_do(laptop: La
     assert_refused(invoked, "realtme")
 
 
-def test_mistakes_in_the_configuration_are_told_together(changing: Laptop) -> None:
+def test_mistakes_in_the_configuration_are_told_together(editing: Laptop) -> None:
     # GIVEN a wrong key, a wrong type and a wrong value
     def spoil(settings: dict) -> None:  # type: ignore[type-arg]
         realtime = settings["patterns"]["realtime"]
@@ -91,10 +91,10 @@ def test_mistakes_in_the_configuration_are_told_together(changing: Laptop) -> No
         realtime["scaling"]["max_instances"] = "two"
         realtime["data_capture"]["sampling_percentage"] = 101
 
-    changing.configure(spoil)
+    editing.configure(spoil)
 
     # WHEN it is deployed
-    done = changing.sandbox("deploy", "realtime", check=False)
+    done = editing.sandbox("deploy", "realtime", check=False)
 
     # THEN one message has all three, with the file and the paths
     assert_refused(
@@ -107,13 +107,13 @@ def test_mistakes_in_the_configuration_are_told_together(changing: Laptop) -> No
 
 
 def test_a_model_directory_without_its_program_is_refused_before_anything_is_deployed(
-    changing: Laptop,
+    editing: Laptop,
 ) -> None:
     # GIVEN a model directory from which inference.py is missing
-    (changing.model / "inference.py").unlink()
+    (editing.model / "inference.py").unlink()
 
     # WHEN it is deployed
-    done = changing.sandbox("deploy", "realtime", check=False)
+    done = editing.sandbox("deploy", "realtime", check=False)
 
     # THEN the file and the directory are named
     assert_refused(done, "inference.py", "sentiment")
@@ -165,7 +165,7 @@ def test_an_interrupted_deployment_can_be_started_again(laptop: Laptop) -> None:
 
 
 def strangers(laptop: Laptop) -> list[psutil.Process]:
-    """Processes that work in this laptop's folders and do not belong to its sandbox: a CDK CLI left behind."""
+    """Processes that work in this laptop's folders and are not its sandbox's: a CDK CLI left behind."""
     ours = {row["pid"] for row in json.loads(laptop.sandbox("status", "--json").stdout)["processes"]}
     folder = str(laptop.project.parent)
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from typing import Any
 
 import psutil
 import pytest
@@ -183,11 +184,16 @@ def test_a_killed_model_server_is_replaced_and_only_its_requests_in_flight_fail(
     assert victim.pid not in {server.pid for server in servers}
 
 
-def test_load_adds_an_instance_and_quiet_takes_it_away(realtime: Laptop) -> None:
-    # GIVEN the deployed pattern with one instance
-    outputs = realtime.outputs()
-    endpoint = outputs["EndpointName"]
-    sagemaker = realtime.boto("sagemaker")
+def test_load_adds_an_instance_and_quiet_takes_it_away(changing: Laptop) -> None:
+    # GIVEN the pattern with one instance that is meant for a load that a slow machine can make: a minute is a
+    # second here, so this is 60 requests a second
+    def lower_target(settings: dict[str, Any]) -> None:
+        settings["patterns"]["realtime"]["scaling"]["invocations_per_instance_per_minute"] = 60
+
+    changing.configure(lower_target)
+    changing.sandbox("deploy", "realtime")
+    endpoint = changing.outputs()["EndpointName"]
+    sagemaker = changing.boto("sagemaker")
 
     def instances() -> int:
         return int(
@@ -199,7 +205,7 @@ def test_load_adds_an_instance_and_quiet_takes_it_away(realtime: Laptop) -> None
     wait_for("one instance", lambda: instances() == 1, seconds=120)
 
     # WHEN there is more load than one instance is meant for, and then none
-    with Traffic(realtime.boto("sagemaker-runtime"), endpoint).running() as traffic:
+    with Traffic(changing.boto("sagemaker-runtime"), endpoint).running() as traffic:
         wait_for("a second instance", lambda: instances() == 2, seconds=120)
     wait_for("one instance again", lambda: instances() == 1, seconds=120)
 
