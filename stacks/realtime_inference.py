@@ -13,12 +13,12 @@ from sagemaker_serving.monitoring import EndpointMonitoring
 from sagemaker_serving.storage import AlarmTopic, DataBucket, EncryptionKey
 
 from .base import PatternStack
+from .model_settings import ModelSettings
 from .settings import (
     AlarmSettings,
     CaptureSettings,
     DeploymentSettings,
     InstanceSettings,
-    ModelSettings,
     PatternSettings,
     ScalingSettings,
 )
@@ -48,7 +48,7 @@ class RealtimeSettings(PatternSettings):
     def build(self) -> None:
         """Refuse sections that do not fit together."""
         variant = self.endpoint.build()
-        self.model.image(variant.instance)
+        self.model.framework_image(variant.instance)
         findings = Findings("patterns.realtime")
         self.deployment.build().check_against(findings, [variant])
         if self.scaling:
@@ -72,7 +72,7 @@ class RealtimeInference(PatternStack[RealtimeSettings]):
         model = ServingModel(
             self,
             "Model",
-            containers=[settings.model.container(target.root, variant.instance)],
+            containers=[settings.model.container(self, target.root, variant.instance)],
             architecture=variant.instance.architecture or Architecture.X86_64,
             vpc=settings.model.vpc_attachment(),
             network_isolation=settings.model.network_isolation,

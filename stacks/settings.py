@@ -7,20 +7,14 @@ complains about is reported under the key that a person wrote (`Section.keys`).
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 import aws_cdk as cdk
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sagemaker_serving.alarms import AlarmThresholds, AlarmWindow, Severity
-from sagemaker_serving.artifacts import ModelArtifact
 from sagemaker_serving.deployment import AllAtOnce, Canary, CapacitySize, DeploymentPolicy, Linear, Rolling
 from sagemaker_serving.errors import Finding, InvalidConfiguration
-from sagemaker_serving.images import FrameworkImage, Processor
-from sagemaker_serving.instances import Accelerator, Architecture, InstanceType
-from sagemaker_serving.model import Container
-from sagemaker_serving.network import VpcAttachment
 from sagemaker_serving.scaling_policies import AutoScaling, TargetTracking
 from sagemaker_serving.storage import Retention
 from sagemaker_serving.variants import InstanceVariant
@@ -71,69 +65,6 @@ class DataSettings(Section):
     def build(self) -> Retention:
         """As the storage constructs take it."""
         return Retention(keep_data=self.keep, log_days=self.log_retention_days, data_days=self.retention_days)
-
-
-class VpcSettings(Section):
-    """Where a model's containers are attached."""
-
-    subnet_ids: list[str]
-    security_group_ids: list[str]
-
-    def build(self) -> VpcAttachment:
-        """As `ServingModel` takes it."""
-        return VpcAttachment(subnet_ids=self.subnet_ids, security_group_ids=self.security_group_ids)
-
-
-class ModelSettings(Section):
-    """What an endpoint serves."""
-
-    directory: str | None = None
-    s3_uri: str | None = None
-    framework: Literal["scikit-learn", "xgboost", "pytorch", "huggingface"]
-    framework_version: str
-    environment: dict[str, str] = {}
-    network_isolation: bool = False
-    vpc: VpcSettings | None = None
-
-    def build(self) -> None:
-        """Refuse what cannot be a model; `container` makes it."""
-        if (self.directory is None) == (self.s3_uri is None):
-            rule = "a model comes from either a directory or an s3_uri"
-            finding = Finding("directory", self.directory, rule, "give one of the two")
-            raise InvalidConfiguration("model", [finding])
-
-    def container(self, root: Path, instance: InstanceType) -> Container:
-        """As `ServingModel` takes it.
-
-        Args:
-            root: What ``directory`` is relative to.
-            instance: What it will run on.
-        """
-        if self.s3_uri is not None:
-            artifact = ModelArtifact.from_s3_uri(self.s3_uri)
-        else:
-            artifact = ModelArtifact.from_directory(root / str(self.directory))
-        return Container(image=self.image(instance), artifact=artifact, environment=self.environment)
-
-    def image(self, instance: InstanceType) -> FrameworkImage:
-        """The framework's image for an instance type's processor."""
-        make = {
-            "scikit-learn": FrameworkImage.sklearn,
-            "xgboost": FrameworkImage.xgboost,
-            "pytorch": FrameworkImage.pytorch,
-            "huggingface": FrameworkImage.huggingface,
-        }[self.framework]
-        if instance.accelerator is Accelerator.GPU:
-            processor = Processor.GPU
-        elif instance.architecture is Architecture.ARM64:
-            processor = Processor.GRAVITON
-        else:
-            processor = Processor.CPU
-        return make(version=self.framework_version, processor=processor)
-
-    def vpc_attachment(self) -> VpcAttachment | None:
-        """As `ServingModel` takes it."""
-        return self.vpc.build() if self.vpc else None
 
 
 class InstanceSettings(Section):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aws_cdk as cdk
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +16,10 @@ from hypothesis import strategies as st
 
 from sagemaker_serving.deployment import AllAtOnce, Canary, Linear, Rolling
 from sagemaker_serving.errors import InvalidConfiguration
+from sagemaker_serving.images import DockerfileImage, EcrImage, FrameworkImage
+from sagemaker_serving.instances import InstanceType
 from stacks.configuration import Configuration, load
+from stacks.model_settings import ModelSettings
 from stacks.realtime_inference import RealtimeSettings
 from stacks.settings import DeploymentSettings
 
@@ -92,6 +96,13 @@ def test_prod_is_safer_than_dev() -> None:
         ("patterns.realtime.endpoint.container_startup_timeout_seconds", 30, "60 to 3600 s"),
         ("patterns.realtime.model.directory", None, "either a directory or an s3_uri"),
         ("patterns.realtime.model.framework", "sklearn", "did you mean scikit-learn"),
+        (
+            "patterns.realtime.model.framework_version",
+            None,
+            "and framework belong together",
+        ),
+        ("patterns.realtime.model.ecr_tag", "1.0", "ecr_tag and ecr_repository belong together"),
+        ("patterns.realtime.model.dockerfile_directory", "here", "give exactly one of the three"),
         ("patterns.realtime.model.framework_version", 1.4, "put it in quotes"),
         ("patterns.realtime.model.framework_version", "9.9", "AWS offers no such"),
         ("patterns.realtime.model.environment", {"A": 1}, "patterns.realtime.model.environment.A = 1"),
@@ -141,6 +152,28 @@ def test_sections_that_do_not_fit_together_are_told(
     message: Message, path: str, value: Any, said: str
 ) -> None:
     assert said in message(changed(f"patterns.realtime.{path}", value))
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ({"framework": "xgboost", "framework_version": "3.2-0"}, FrameworkImage),
+        ({"ecr_repository": "reviews", "ecr_tag": "1.0.3"}, EcrImage),
+        ({"dockerfile_directory": "container"}, DockerfileImage),
+    ],
+)
+def test_the_image_is_of_a_framework_from_ecr_or_built(
+    tmp_path: Path, stack: cdk.Stack, image: dict[str, str], expected: type
+) -> None:
+    # GIVEN a model that brings its data along, unless the image is AWS's
+    (tmp_path / "container").mkdir()
+    (tmp_path / "container" / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
+    data = {"s3_uri": "s3://models/reviews.tar.gz"} if "framework" in image else {}
+    # WHEN it is made for an instance
+    container = ModelSettings(**image, **data).container(stack, tmp_path, InstanceType("ml.m5.large"))
+    # THEN the image is of that kind
+    assert isinstance(container.image, expected)
+    assert (container.artifact is None) == (not data)
 
 
 def test_missing_key_is_named(message: Message) -> None:

@@ -1,0 +1,137 @@
+"""Typed settings of a model: what runs, where its data comes from, and what network it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from aws_cdk import aws_ecr as ecr
+
+from constructs import Construct
+from sagemaker_serving.artifacts import ModelArtifact
+from sagemaker_serving.errors import Findings
+from sagemaker_serving.images import ContainerImage, DockerfileImage, EcrImage, FrameworkImage, Processor
+from sagemaker_serving.instances import Accelerator, Architecture, InstanceType
+from sagemaker_serving.model import Container
+from sagemaker_serving.network import VpcAttachment
+
+from .settings import Section
+
+FRAMEWORKS = {
+    "scikit-learn": FrameworkImage.sklearn,
+    "xgboost": FrameworkImage.xgboost,
+    "pytorch": FrameworkImage.pytorch,
+    "huggingface": FrameworkImage.huggingface,
+}
+
+
+class VpcSettings(Section):
+    """Where a model's containers are attached."""
+
+    subnet_ids: list[str]
+    security_group_ids: list[str]
+
+    def build(self) -> VpcAttachment:
+        """As `ServingModel` takes it."""
+        return VpcAttachment(subnet_ids=self.subnet_ids, security_group_ids=self.security_group_ids)
+
+
+class ModelSettings(Section):
+    """What an endpoint serves: an image, and the model's data.
+
+    The image is one of AWS's (``framework`` and ``framework_version``), one in ECR (``ecr_repository`` and
+    ``ecr_tag``), or built from the Dockerfile in a folder (``dockerfile_directory``). The data comes from a
+    ``directory`` or an ``s3_uri``; an image of your own may bring it along instead.
+    """
+
+    directory: str | None = None
+    s3_uri: str | None = None
+    framework: Literal["scikit-learn", "xgboost", "pytorch", "huggingface"] | None = None
+    framework_version: str | None = None
+    ecr_repository: str | None = None
+    ecr_tag: str | None = None
+    dockerfile_directory: str | None = None
+    environment: Mapping[str, str] = {}
+    network_isolation: bool = False
+    vpc: VpcSettings | None = None
+
+    def build(self) -> None:
+        """Refuse what cannot be a model; `container` makes it."""
+        findings = Findings("model")
+        images = [self.framework, self.ecr_repository, self.dockerfile_directory]
+        findings.require(
+            sum(image is not None for image in images) == 1,
+            "framework",
+            self.framework,
+            "the image is one of framework, ecr_repository and dockerfile_directory",
+            "give exactly one of the three",
+        )
+        for key, value, with_key, with_value in (
+            ("framework_version", self.framework_version, "framework", self.framework),
+            ("ecr_tag", self.ecr_tag, "ecr_repository", self.ecr_repository),
+        ):
+            findings.require(
+                # without any image the one above says it all
+                (value is None) == (with_value is None) or not any(images),
+                key,
+                value,
+                f"{key} and {with_key} belong together",
+                f"give both, or neither; {with_key} is {with_value!r}",
+            )
+        given = [place for place in (self.directory, self.s3_uri) if place is not None]
+        findings.require(
+            len(given) == 1 or (not given and self.framework is None),
+            "directory",
+            self.directory,
+            "a model comes from either a directory or an s3_uri; only an image of your own can bring it",
+            "give one of the two",
+        )
+        findings.raise_if_any()
+
+    def container(self, scope: Construct, root: Path, instance: InstanceType) -> Container:
+        """As `ServingModel` takes it.
+
+        Args:
+            scope: Where a reference to an ECR repository is made.
+            root: What directories are relative to.
+            instance: What it will run on.
+        """
+        return Container(
+            image=self._image(scope, root, instance),
+            artifact=self._artifact(root),
+            environment=self.environment,
+        )
+
+    def vpc_attachment(self) -> VpcAttachment | None:
+        """As `ServingModel` takes it."""
+        return self.vpc.build() if self.vpc else None
+
+    def _artifact(self, root: Path) -> ModelArtifact | None:
+        # an image of your own need not have AWS's handler program
+        program = "inference.py" if self.framework else None
+        if self.s3_uri is not None:
+            return ModelArtifact.from_s3_uri(self.s3_uri, program=program)
+        if self.directory is not None:
+            return ModelArtifact.from_directory(root / self.directory)
+        return None
+
+    def framework_image(self, instance: InstanceType) -> FrameworkImage | None:
+        """AWS's image for an instance type's processor; None for an image of your own."""
+        if self.framework is None:
+            return None
+        if instance.accelerator is Accelerator.GPU:
+            processor = Processor.GPU
+        elif instance.architecture is Architecture.ARM64:
+            processor = Processor.GRAVITON
+        else:
+            processor = Processor.CPU
+        return FRAMEWORKS[self.framework](version=str(self.framework_version), processor=processor)
+
+    def _image(self, scope: Construct, root: Path, instance: InstanceType) -> ContainerImage:
+        if image := self.framework_image(instance):
+            return image
+        if self.ecr_repository is not None:
+            repository = ecr.Repository.from_repository_name(scope, "Repository", self.ecr_repository)
+            return EcrImage(repository, str(self.ecr_tag))
+        return DockerfileImage(root / str(self.dockerfile_directory))
