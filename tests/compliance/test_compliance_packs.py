@@ -11,6 +11,10 @@ import pytest
 from aws_cdk import aws_s3 as s3
 
 from sagemaker_serving.acknowledgements import Pack
+from sagemaker_serving.artifacts import ModelArtifact
+from sagemaker_serving.images import FrameworkImage
+from sagemaker_serving.model import Container, ServingModel
+from sagemaker_serving.network import VpcAttachment
 from stacks.compliance import Review, attach_packs
 from tests.snapshots.synthesis import ENVIRONMENTS, Assembly, synthesise
 
@@ -55,6 +59,20 @@ def test_every_acknowledgement_is_still_needed(environment: str) -> None:
         for item in report["suppressedViolations"]
     }
     assert {made for made, _ in acknowledged(assembly)} == used
+
+
+def test_model_in_a_vpc_passes_too(tmp_path: Path) -> None:
+    # GIVEN a model attached to a VPC, which no committed configuration has
+    app = cdk.App(analytics_reporting=False, outdir=str(tmp_path))
+    vpc = VpcAttachment(subnet_ids=["subnet-1", "subnet-2"], security_group_ids=["sg-1"])
+    artifact = ModelArtifact.from_s3_uri("s3://models/sentiment/model.tar.gz")
+    container = Container(image=FrameworkImage.sklearn(), artifact=artifact)
+    ServingModel(cdk.Stack(app, "Attached"), "Model", containers=[container], vpc=vpc)
+    attach_packs(app)
+    # WHEN it is synthesised THEN no pack has anything to say
+    app.synth()
+    found = reports(Assembly(tmp_path))
+    assert {found[pack]["conclusion"] for pack in Pack} == {"success"}
 
 
 def test_packs_do_find_what_is_wrong(tmp_path: Path) -> None:
