@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import psutil
 
 from benchmarks.http_load import Load, drive
 from benchmarks.processes import BenchmarkFailed, free_port, own_sandbox, sandbox_status, seconds
-from benchmarks.report import Figure
+from benchmarks.report import Figure, paired
 
 BODY = json.dumps(
     {"inputs": ["불후의 명작입니다. 눈물이 앞을 가려요", "저런...5점 만점에 1점 주기도 힘들어요."]}
@@ -24,6 +26,7 @@ SIGNED = {
     "SignedHeaders=host;x-amz-date, Signature=00",
 }
 ROUND_SECONDS = 3.0
+Rounds = list[tuple[Load, Load]]
 
 
 def measure(runs: int) -> list[Figure]:
@@ -41,62 +44,35 @@ def measure(runs: int) -> list[Figure]:
             connections: [(_round(through, connections), _round(direct, connections)) for _ in range(runs)]
             for connections in (1, 8)
         }
-    return [*_latency(rounds[1]), _rate(rounds[1], 1, None), _rate(rounds[8], 8, 1000), _tail(rounds[8])]
+    one, eight = rounds[1], rounds[8]
+    return [
+        Figure(
+            "invoke, added p50 at 1 connection",
+            statistics.median(sandbox.p50 - alone.p50 for sandbox, alone in one),
+            "ms",
+            target=3,
+        ),
+        _compared("invoke, p50 at 1 connection", "ms", one, lambda load: load.p50),
+        _compared("invoke, p99 at 1 connection", "ms", one, lambda load: load.p99),
+        _compared("invoke, 1 connection", "requests/s", one, lambda load: load.rate),
+        _compared("invoke, p50 at 8 connections", "ms", eight, lambda load: load.p50),
+        _compared("invoke, p99 at 8 connections", "ms", eight, lambda load: load.p99),
+        replace(
+            _compared("invoke, 8 connections", "requests/s", eight, lambda load: load.rate),
+            target=1000,
+            at_most=False,
+        ),
+    ]
 
 
 def _round(url: str, connections: int) -> Load:
     return drive(url, BODY, SIGNED, connections=connections, seconds=ROUND_SECONDS)
 
 
-def _latency(rounds: list[tuple[Load, Load]]) -> list[Figure]:
-    return [
-        Figure(
-            "invoke, added p50 at 1 connection",
-            statistics.median(sandbox.p50 - alone.p50 for sandbox, alone in rounds),
-            "ms",
-            target=3,
-        ),
-        Figure(
-            "invoke, p50 at 1 connection",
-            statistics.median(sandbox.p50 for sandbox, _ in rounds),
-            "ms",
-            baseline=statistics.median(alone.p50 for _, alone in rounds),
-            baseline_name="(model server)",
-            ratio=statistics.median(sandbox.p50 / alone.p50 for sandbox, alone in rounds),
-        ),
-        Figure(
-            "invoke, p99 at 1 connection",
-            statistics.median(sandbox.p99 for sandbox, _ in rounds),
-            "ms",
-            baseline=statistics.median(alone.p99 for _, alone in rounds),
-            baseline_name="(model server)",
-            ratio=statistics.median(sandbox.p99 / alone.p99 for sandbox, alone in rounds),
-        ),
-    ]
-
-
-def _rate(rounds: list[tuple[Load, Load]], connections: int, target: float | None) -> Figure:
-    return Figure(
-        f"invoke, {connections} connection{'s' if connections > 1 else ''}",
-        statistics.median(sandbox.rate for sandbox, _ in rounds),
-        "requests/s",
-        baseline=statistics.median(alone.rate for _, alone in rounds),
-        baseline_name="(model server)",
-        ratio=statistics.median(sandbox.rate / alone.rate for sandbox, alone in rounds),
-        target=target,
-        at_most=False,
-    )
-
-
-def _tail(rounds: list[tuple[Load, Load]]) -> Figure:
-    return Figure(
-        "invoke, p99 at 8 connections",
-        statistics.median(sandbox.p99 for sandbox, _ in rounds),
-        "ms",
-        baseline=statistics.median(alone.p99 for _, alone in rounds),
-        baseline_name="(model server)",
-        ratio=statistics.median(sandbox.p99 / alone.p99 for sandbox, alone in rounds),
-    )
+def _compared(name: str, unit: str, rounds: Rounds, pick: Callable[[Load], float]) -> Figure:
+    through = [pick(sandbox) for sandbox, _ in rounds]
+    direct = [pick(alone) for _, alone in rounds]
+    return paired(name, through, direct, unit=unit, baseline_name="(model server)")
 
 
 def _listening_port(state: dict[str, Any]) -> int:
