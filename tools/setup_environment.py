@@ -104,7 +104,7 @@ def install_python_packages() -> None:
     """Install exactly the pinned packages, removing what is no longer pinned."""
     pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", UV_PIN]
     call(pip, "install uv from PyPI", network="PyPI (or the index that pip is set up for)")
-    uv = [PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", PYTHON]
+    uv = [PYTHON, "-m", "uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", PYTHON]
     call(
         [*uv, "-r", ROOT / "requirements-dev.txt"],
         "install the Python packages",

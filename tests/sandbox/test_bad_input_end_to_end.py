@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.sandbox.laptop import STACK, Laptop, free_port, invoke
+from tests.sandbox.laptop import BROKEN_ON_LOAD, STACK, Laptop, free_port, invoke
 
 pytestmark = pytest.mark.sandbox
 
@@ -133,6 +133,31 @@ def test_a_model_that_never_answers_ping_is_rolled_back_with_the_services_words(
     assert stack["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
     assert invoke(changing.boto("sagemaker-runtime"), changing.outputs()["EndpointName"])
     assert {process.pid for process in changing.model_servers()} <= servers
+
+
+def test_a_first_deployment_that_fails_leaves_nothing_and_can_be_repeated_when_it_is_mended(
+    fresh: Laptop,
+) -> None:
+    # GIVEN a new sandbox and a model that raises on load
+    fresh.sandbox("up", "--port", str(free_port()), "--time-scale", "60")
+    try:
+        fresh.change_model(BROKEN_ON_LOAD)
+
+        # WHEN it is deployed, mended, and deployed again
+        failed = fresh.sandbox("deploy", "realtime", check=False)
+        servers = fresh.model_servers()
+        endpoints = fresh.boto("sagemaker").list_endpoints()["Endpoints"]
+        fresh.restore()
+        fresh.sandbox("deploy", "realtime")
+
+        # THEN the first said why and left no process and no endpoint, and the second answers
+        assert_refused(failed, "corrupt")
+        assert not servers
+        assert not endpoints
+        assert invoke(fresh.boto("sagemaker-runtime"), fresh.outputs()["EndpointName"])
+    finally:
+        fresh.close()
+        fresh.sandbox("down")
 
 
 def test_an_interrupted_deployment_can_be_started_again(laptop: Laptop) -> None:

@@ -196,7 +196,12 @@ def test_a_killed_sandbox_is_noticed_and_cleaned_up(
 
 def test_what_a_killed_sandbox_has_left_is_ended(home: Home, wait_for: WaitFor) -> None:
     # GIVEN a process whose session leader, a sandbox, is gone
-    script = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'input()']).pid)"
+    orphan_code = "import signal; signal.pause()"  # it does not read: tests may have no standard input
+    script = (
+        "import subprocess, sys; "
+        f"child = subprocess.Popen([sys.executable, '-c', '{orphan_code}'], stdout=subprocess.DEVNULL); "
+        "print(child.pid)"
+    )
     leader = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
