@@ -65,4 +65,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # All is written. A normal exit would wait half a second for jsii's Node.js process to take itself down,
+    # which it does anyway when its input is closed.
+    os._exit(status)

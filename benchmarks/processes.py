@@ -29,13 +29,16 @@ def seconds(
 ) -> float:
     """Wall seconds of a command, from its start to its end."""
     full = {**os.environ, "PATH": f"{NODE_BIN}{os.pathsep}{os.environ['PATH']}", **(environment or {})}
-    started = time.perf_counter()
-    done = subprocess.run(command, cwd=cwd, env=full, capture_output=True, text=True, check=False)
-    elapsed = time.perf_counter() - started
-    if done.returncode != 0:
-        raise BenchmarkFailed(
-            f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-        )
+    # into a file, not a pipe: a pipe also waits for whatever the command leaves running
+    with tempfile.TemporaryFile("w+") as output:
+        started = time.perf_counter()
+        done = subprocess.run(command, cwd=cwd, env=full, stdout=output, stderr=output, check=False)
+        elapsed = time.perf_counter() - started
+        if done.returncode != 0:
+            output.seek(0)
+            raise BenchmarkFailed(
+                f"{' '.join(command)} ended with {done.returncode}:\n{output.read()[-4000:]}"
+            )
     return elapsed
 
 
