@@ -65,9 +65,10 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    status = main()
+    if status := main():
+        sys.exit(status)  # jsii's last words are still on their way
     sys.stdout.flush()
     sys.stderr.flush()
     # All is written. A normal exit would wait half a second for jsii's Node.js process to take itself down,
     # which it does anyway when its input is closed.
-    os._exit(status)
+    os._exit(0)
