@@ -160,8 +160,13 @@ def test_a_model_that_cannot_load_is_rolled_back_while_the_old_one_serves(changi
     assert stack["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
     assert set(traffic.labels) == {"positive"}
     assert not traffic.failures
-    described = changing.boto("sagemaker").describe_endpoint(EndpointName=endpoint)
-    assert described["EndpointStatus"] == "InService"
+    sagemaker = changing.boto("sagemaker")
+
+    def in_service() -> Any:  # the load may just have made it scale
+        seen = sagemaker.describe_endpoint(EndpointName=endpoint)
+        return seen if seen["EndpointStatus"] == "InService" else None
+
+    described = wait_for("the endpoint in service", in_service)
     assert described["EndpointConfigName"] == outputs["EndpointConfigName"]
 
 
