@@ -2,6 +2,8 @@
 PYTHON  ?= python3
 PATTERN ?= realtime
 ENV     ?= dev
+# AWS seconds in one of ours, for demos: a bake of five minutes takes five seconds
+TIME_SCALE ?= 60
 PY      := .venv/bin/python
 export PATH := $(abspath .venv/bin):$(PATH)
 
@@ -15,7 +17,7 @@ setup: ## set up what is missing: virtual environment, Node.js, CDK CLI
 	@$(PYTHON) tools/setup_environment.py
 
 demo: setup ## deploy PATTERN=realtime into the sandbox and show it working
-	@$(PY) -m sandbox up
+	@$(PY) -m sandbox up --time-scale $(TIME_SCALE)
 	@$(PY) -m sandbox deploy $(PATTERN)
 	@$(PY) -m sandbox run -- $(PY) -m client demo $(PATTERN)
 

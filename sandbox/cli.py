@@ -52,7 +52,10 @@ def up(
         options = supervisor.Options(time_scale, port, max_model_servers)
         state, started = supervisor.up(Home.locate(), options, _notify)
         how = f"is up ({time.monotonic() - started_at:.1f} s)" if started else "is already up"
-        typer.echo(f"The sandbox {how}: AWS on {state.gateway_url}, invocations on {state.runtime_url}")
+        faster = f", time x {state.time_scale:g}" if state.time_scale != 1 else ""
+        typer.echo(
+            f"The sandbox {how}: AWS on {state.gateway_url}, invocations on {state.runtime_url}{faster}"
+        )
         if started:
             typer.echo("Next: python -m sandbox deploy realtime")
 

@@ -23,16 +23,46 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
         laptop.sandbox("down", check=False)
 
 
-@pytest.fixture
-def realtime(laptop: Laptop) -> Iterator[Laptop]:
-    """The real-time pattern, deployed as committed, whatever ran before."""
-    if not exists(laptop):
-        laptop.sandbox("deploy", "realtime")
+def as_committed(laptop: Laptop, pattern: str) -> Iterator[Laptop]:
+    """A pattern, deployed as committed, whatever ran before; a test that touches ``changed`` says that it
+    leaves something else."""
+    if not exists(laptop, pattern):
+        laptop.sandbox("deploy", pattern)
     yield laptop
     if (laptop.project / "changed").exists():
         laptop.restore()
-        laptop.sandbox("deploy", "realtime")
+        laptop.sandbox("deploy", pattern)
         (laptop.project / "changed").unlink()
+
+
+@pytest.fixture
+def realtime(laptop: Laptop) -> Iterator[Laptop]:
+    """The real-time pattern."""
+    yield from as_committed(laptop, "realtime")
+
+
+@pytest.fixture
+def multi_container(laptop: Laptop) -> Iterator[Laptop]:
+    """The multi-container pattern."""
+    yield from as_committed(laptop, "multi-container")
+
+
+@pytest.fixture
+def inference_pipeline(laptop: Laptop) -> Iterator[Laptop]:
+    """The inference-pipeline pattern."""
+    yield from as_committed(laptop, "inference-pipeline")
+
+
+@pytest.fixture
+def ab_test(laptop: Laptop) -> Iterator[Laptop]:
+    """The A/B-test pattern."""
+    yield from as_committed(laptop, "ab-test")
+
+
+@pytest.fixture
+def blue_green(laptop: Laptop) -> Iterator[Laptop]:
+    """The blue/green pattern."""
+    yield from as_committed(laptop, "blue-green")
 
 
 @pytest.fixture

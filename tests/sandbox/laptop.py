@@ -25,6 +25,13 @@ from botocore.exceptions import ClientError
 ROOT = Path(__file__).resolve().parents[2]
 REVIEWS = ["불후의 명작입니다. 눈물이 앞을 가려요", "저런...5점 만점에 1점 주기도 힘들어요."]
 STACK = "RealtimeInference"
+STACKS = {
+    "realtime": STACK,
+    "multi-container": "MultiContainerEndpoint",
+    "inference-pipeline": "InferencePipeline",
+    "ab-test": "AbTest",
+    "blue-green": "BlueGreenDeployment",
+}
 T = TypeVar("T")
 
 
@@ -119,8 +126,8 @@ class Laptop:
         change(settings)
         path.write_text(yaml.safe_dump(settings, allow_unicode=True, sort_keys=False), encoding="utf-8")
 
-    def outputs(self) -> dict[str, str]:
-        stack = self.boto("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+    def outputs(self, pattern: str = "realtime") -> dict[str, str]:
+        stack = self.boto("cloudformation").describe_stacks(StackName=STACKS[pattern])["Stacks"][0]
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
     def model_servers(self) -> list[psutil.Process]:
@@ -207,9 +214,9 @@ def invoke(runtime: Any, endpoint: str, body: str | None = None, **arguments: An
     return list(json.loads(answer["Body"].read()))
 
 
-def exists(laptop: Laptop) -> bool:
+def exists(laptop: Laptop, pattern: str = "realtime") -> bool:
     try:
-        stack = laptop.boto("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+        stack = laptop.boto("cloudformation").describe_stacks(StackName=STACKS[pattern])["Stacks"][0]
     except ClientError:
         return False
     return str(stack["StackStatus"]).endswith("_COMPLETE") and stack["StackStatus"] != "DELETE_COMPLETE"
