@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -42,10 +42,12 @@ class ModelSettings(Section):
 
     The image is one of AWS's (``framework`` and ``framework_version``), one in ECR (``ecr_repository`` and
     ``ecr_tag``), or built from the Dockerfile in a folder (``dockerfile_directory``). The data comes from a
-    ``directory`` or an ``s3_uri``; an image of your own may bring it along instead.
+    ``directory``, with ``shared_directories`` laid over it, or from an ``s3_uri``; an image of your own may
+    bring it along instead.
     """
 
     directory: str | None = None
+    shared_directories: Sequence[str] = ()
     s3_uri: str | None = None
     framework: Literal["scikit-learn", "xgboost", "pytorch", "huggingface"] | None = None
     framework_version: str | None = None
@@ -87,6 +89,13 @@ class ModelSettings(Section):
             "a model comes from either a directory or an s3_uri; only an image of your own can bring it",
             "give one of the two",
         )
+        findings.require(
+            self.directory is not None or not self.shared_directories,
+            "shared_directories",
+            self.shared_directories,
+            "are laid over the model's directory, and there is none",
+            "give a directory too, or remove them",
+        )
         findings.raise_if_any()
 
     def container(self, scope: Construct, root: Path, instance: InstanceType) -> Container:
@@ -113,7 +122,9 @@ class ModelSettings(Section):
         if self.s3_uri is not None:
             return ModelArtifact.from_s3_uri(self.s3_uri, program=program)
         if self.directory is not None:
-            return ModelArtifact.from_directory(root / self.directory)
+            return ModelArtifact.from_directory(
+                root / self.directory, shared=[root / folder for folder in self.shared_directories]
+            )
         return None
 
     def framework_image(self, instance: InstanceType) -> FrameworkImage | None:

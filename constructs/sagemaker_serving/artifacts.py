@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +53,9 @@ class ModelArtifact(ABC):
     """A model's data and code; made by `from_directory`, `from_s3_uri` or `from_bucket`."""
 
     @staticmethod
-    def from_directory(path: str | Path, *, program: str = DEFAULT_PROGRAM) -> ModelArtifact:
+    def from_directory(
+        path: str | Path, *, shared: Sequence[str | Path] = (), program: str = DEFAULT_PROGRAM
+    ) -> ModelArtifact:
         """Pack a source directory at synth; the CDK uploads it when it deploys.
 
         ``*.py`` and ``requirements.txt`` at the top go into ``code/``, a folder ``code/`` stays as it is, and
@@ -62,13 +64,15 @@ class ModelArtifact(ABC):
 
         Args:
             path: The directory.
+            shared: Folders with files that several models use; they are laid over the model's own by the same
+                rules, so that code imports them flat. Default: none.
             program: The file with the handler functions. Default ``inference.py``.
 
         Raises:
-            InvalidConfiguration: All that is wrong with the directory, at once: it is missing or empty, has
-                no program, or holds symbolic links or other special files.
+            InvalidConfiguration: All that is wrong with the folders, at once: one is missing, the directory
+                has no program, a file would come twice, or there are symbolic links or other special files.
         """
-        return DirectoryArtifact(Path(path), program)
+        return DirectoryArtifact(Path(path), program, tuple(Path(folder) for folder in shared))
 
     @staticmethod
     def from_s3_uri(
@@ -121,19 +125,20 @@ class DirectoryArtifact(ModelArtifact):
 
     directory: Path
     program: str = DEFAULT_PROGRAM
+    shared: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         findings = Findings("ModelArtifact.from_directory")
         _check_program(findings, self.program)
         findings.raise_if_any()
-        list_sources(self.directory, self.program)
+        list_sources(self.directory, self.program, self.shared)
 
     def bind(self, scope: Construct) -> BoundArtifact:
         """See `ModelArtifact.bind`; packs the directory, unless it was packed before."""
         # Here, because only this kind of artifact needs the module and its import is not free.
         from aws_cdk import aws_s3_assets as assets
 
-        archive = pack(self.directory, self.program)
+        archive = pack(self.directory, self.program, self.shared)
         # The content's digest and not the file's: two releases of zlib may compress differently.
         asset = assets.Asset(
             scope, free_id(scope, "Artifact"), path=str(archive.path), asset_hash=archive.content_digest

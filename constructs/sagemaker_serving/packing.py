@@ -13,7 +13,7 @@ import os
 import stat
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,35 +58,40 @@ class PackedArchive:
     content_digest: str
 
 
-def list_sources(directory: Path, program: str) -> list[SourceFile]:
-    """What of a directory goes into the archive, in the archive's order.
+def list_sources(directory: Path, program: str, shared: Sequence[Path] = ()) -> list[SourceFile]:
+    """What of a directory, and of folders that it shares with others, goes into the archive, in the archive's
+    order.
 
     ``*.py`` and ``requirements.txt`` at the top go into ``code/``; a folder ``code/`` stays as it is;
     everything else keeps its place. Left out: ``__pycache__``, ``*.pyc``, hidden files and folders, folders
-    named ``tests``.
+    named ``tests``. A shared folder is laid over the model's own by the same rules; no file may come twice.
 
     Args:
         directory: The model's directory.
         program: The file with the handler functions, needed in ``code/``.
+        shared: Folders with files that several models use. Default: none.
 
     Raises:
-        InvalidConfiguration: All that is wrong with the directory, at once.
+        InvalidConfiguration: All that is wrong with the folders, at once.
     """
     findings = Findings(f"Model directory {directory}")
-    if not directory.is_dir():
-        findings.require(
-            False,
-            "directory",
-            str(directory),
-            "is not a directory" if directory.exists() else "does not exist",
-            "give the directory that holds the model and its inference code",
-        )
-        findings.raise_if_any()
+    folders = {"directory": directory, **{f"shared[{index}]": folder for index, folder in enumerate(shared)}}
     with _reporting(directory):
-        files = _arrange(findings, directory, _walk(findings, directory))
+        usable = [
+            (field, folder)
+            for number, (field, folder) in enumerate(folders.items())
+            if _is_usable(findings, field, folder, before=list(folders.values())[:number])
+        ]
+        if usable[:1] != [("directory", directory)]:
+            findings.raise_if_any()
+        files = _arrange(
+            findings,
+            ((field, folder, path) for field, folder in usable for path in _walk(findings, field, folder)),
+        )
     wanted = f"{CODE_FOLDER}/{program}"
     if wanted not in {file.name for file in files}:
-        there = sorted(file.source.relative_to(directory).as_posix() for file in files)
+        own = [file.source for file in files if file.source.is_relative_to(directory)]
+        there = sorted(source.relative_to(directory).as_posix() for source in own)
         seen = ", ".join(there[:10]) + (f" and {len(there) - 10} more" if len(there) > 10 else "")
         findings.require(
             False,
@@ -100,12 +105,13 @@ def list_sources(directory: Path, program: str) -> list[SourceFile]:
     return sorted(files, key=lambda file: file.name.encode())
 
 
-def pack(directory: Path, program: str) -> PackedArchive:
-    """Pack a directory, unless the same content was packed before.
+def pack(directory: Path, program: str, shared: Sequence[Path] = ()) -> PackedArchive:
+    """Pack a directory and what it shares, unless the same content was packed before.
 
     Args:
         directory: The model's directory.
         program: The file with the handler functions.
+        shared: See `list_sources`.
 
     Returns:
         The archive, in the cache folder.
@@ -114,11 +120,32 @@ def pack(directory: Path, program: str) -> PackedArchive:
         InvalidConfiguration: See `list_sources`; or a file cannot be read, changes while it is packed, or the
             cache folder cannot be written.
     """
-    files = list_sources(directory, program)
+    files = list_sources(directory, program, shared)
     with _reporting(directory):
         digest = _content_digest(files)
         cache = _cache_folder()
         return PackedArchive(_kept(cache, digest) or _write_archive(cache, files, digest), digest)
+
+
+def _is_usable(findings: Findings, field: str, folder: Path, *, before: Sequence[Path]) -> bool:
+    """Whether a folder is there, and not one of those before it."""
+    there = findings.require(
+        folder.is_dir(),
+        field,
+        str(folder),
+        "is not a directory" if folder.exists() else "does not exist",
+        "give the directory that holds the model and its inference code"
+        if field == "directory"
+        else "give a folder with files that several models use",
+    )
+    once = findings.require(
+        folder.resolve() not in {other.resolve() for other in before},
+        field,
+        str(folder),
+        "is given twice, so that all its files would come twice",
+        "remove it here",
+    )
+    return there and once
 
 
 @contextmanager
@@ -146,7 +173,9 @@ def _kept(cache: Path, content_digest: str) -> Path | None:
     return None
 
 
-def _walk(findings: Findings, directory: Path, parts: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def _walk(
+    findings: Findings, field: str, directory: Path, parts: tuple[str, ...] = ()
+) -> Iterator[tuple[str, ...]]:
     """Relative paths of all regular files that are not left out."""
     with os.scandir(directory.joinpath(*parts)) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
@@ -155,23 +184,23 @@ def _walk(findings: Findings, directory: Path, parts: tuple[str, ...] = ()) -> I
                 continue
             if entry.is_dir(follow_symlinks=False):
                 if entry.name not in _LEFT_OUT_FOLDERS:
-                    yield from _walk(findings, directory, path)
-            elif _is_packable(findings, entry, "/".join(path)):
+                    yield from _walk(findings, field, directory, path)
+            elif _is_packable(findings, field, entry, "/".join(path)):
                 yield path
 
 
-def _is_packable(findings: Findings, entry: os.DirEntry[str], name: str) -> bool:
+def _is_packable(findings: Findings, field: str, entry: os.DirEntry[str], name: str) -> bool:
     kind = _special_kind(entry.stat(follow_symlinks=False).st_mode)
     regular = findings.require(
         not kind,
-        "directory",
+        field,
         name,
         f"is {kind}; an archive for SageMaker holds regular files only",
         "replace it by the file itself, or remove it",
     )
     named = findings.require(
         _is_utf8(name),
-        "directory",
+        field,
         ascii(name),
         "its name is not UTF-8",
         "rename it",
@@ -197,26 +226,27 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _arrange(findings: Findings, directory: Path, paths: Iterable[tuple[str, ...]]) -> list[SourceFile]:
-    """Where each file goes in the archive."""
+def _arrange(findings: Findings, found: Iterable[tuple[str, Path, tuple[str, ...]]]) -> list[SourceFile]:
+    """Where each file (field, folder, path in the folder) goes in the archive."""
     by_name: dict[str, SourceFile] = {}
-    for path in paths:
+    for field, folder, path in found:
         is_code = len(path) == 1 and (path[0].endswith(".py") or path[0] == "requirements.txt")
         name = "/".join((CODE_FOLDER, *path) if is_code else path)
-        source = directory.joinpath(*path)
+        source = folder.joinpath(*path)
         findings.require(
             name != CODE_FOLDER,
-            "directory",
+            field,
             name,
             f"is a file, but {CODE_FOLDER} is the folder that the archive keeps the code in",
             "rename it",
         )
+        first = by_name.get(name)
         unique = findings.require(
-            name not in by_name,
-            "directory",
+            first is None,
+            field,
             "/".join(path),
-            f"the archive would hold {name} twice, from the top of the directory and from {CODE_FOLDER}/",
-            "keep one of the two",
+            f"the archive would hold {name} twice, from {first.source if first else ''} and {source}",
+            "keep one of the two, or rename one",
         )
         if unique:
             executable = source.stat().st_mode & stat.S_IXUSR
