@@ -47,9 +47,10 @@ def measure(runs: int) -> list[Figure]:
 
 
 def load_inference() -> ModuleType:
-    """Load model_code/sentiment/inference.py as the container does: from its own folder."""
+    """Load model_code/sentiment/inference.py as the container does: with its own and the shared folder."""
     folder = ROOT / "model_code" / "sentiment"
-    sys.path.insert(0, str(folder))
+    folders = [str(folder), str(ROOT / "model_code" / "shared")]
+    sys.path[:0] = folders
     try:
         spec = importlib.util.spec_from_file_location("inference", folder / "inference.py")
         assert spec is not None
@@ -58,7 +59,7 @@ def load_inference() -> ModuleType:
         spec.loader.exec_module(module)
         return module
     finally:
-        sys.path.remove(str(folder))
+        del sys.path[: len(folders)]
 
 
 def _timed(work) -> float:  # type: ignore[no-untyped-def]

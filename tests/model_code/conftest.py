@@ -1,4 +1,4 @@
-"""Imports the model's modules as a container does: by their bare names, from the code folder."""
+"""Imports a model's modules as its container does: by their bare names, its own folder and the shared one."""
 
 from __future__ import annotations
 
@@ -6,38 +6,75 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SENTIMENT = ROOT / "model_code" / "sentiment"
-MODULES = tuple(path.stem for path in sorted(SENTIMENT.glob("*.py")))
+MODEL_CODE = ROOT / "model_code"
+SHARED = MODEL_CODE / "shared"
 
 
-@pytest.fixture(scope="package")
-def code() -> Iterator[SimpleNamespace]:
-    """The modules of model_code/sentiment, one attribute each."""
-    sys.path.insert(0, str(SENTIMENT))
-    before = {name: sys.modules.pop(name, None) for name in MODULES}
-    yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
-    sys.path.remove(str(SENTIMENT))
-    for name, module in before.items():
-        sys.modules.pop(name, None)
-        if module is not None:
-            sys.modules[name] = module
+def _modules(folder: Path) -> dict[str, Path]:
+    """Name -> folder of all that a container of this model can import."""
+    return {path.stem: path.parent for place in (folder, SHARED) for path in sorted(place.glob("*.py"))}
 
 
-@pytest.fixture(scope="package")
+@contextmanager
+def _importable(folder: Path, loaded: dict[str, ModuleType]) -> Iterator[None]:
+    """Have the model's folders first on the path, and nothing of another model among the modules."""
+    others = {path.stem for path in MODEL_CODE.glob("*/*.py")}
+    kept = {name: sys.modules.pop(name) for name in others & sys.modules.keys()}
+    path = list(sys.path)
+    sys.path[:0] = [str(folder), str(SHARED)]
+    sys.modules.update(loaded)
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name in others & sys.modules.keys():
+            del sys.modules[name]
+        sys.modules.update(kept)
+
+
+@cache
+def load_model_code(name: str) -> SimpleNamespace:
+    """The modules that a model's container can import, one attribute each, with its folder as ``folder``.
+
+    Each model gets its own copies of the shared modules, as each container does.
+    """
+    folder = MODEL_CODE / name
+    with _importable(folder, {}):
+        modules = {module: importlib.import_module(module) for module in _modules(folder)}
+    return SimpleNamespace(folder=folder, **modules)
+
+
+@pytest.fixture(scope="module")
+def code(request: pytest.FixtureRequest) -> SimpleNamespace:
+    """The modules of the model that the test module names as ``MODEL``."""
+    return load_model_code(request.module.MODEL)
+
+
+@pytest.fixture(scope="module")
 def inference(code: SimpleNamespace) -> ModuleType:
     return code.inference
 
 
-@pytest.fixture(scope="package")
-def model(inference: ModuleType) -> object:
+@pytest.fixture(scope="module")
+def model(code: SimpleNamespace) -> object:
     """The committed model."""
-    return inference.model_fn(str(SENTIMENT))
+    return code.inference.model_fn(str(code.folder))
+
+
+@pytest.fixture
+def imported(code: SimpleNamespace) -> Iterator[None]:
+    """While it lasts, ``import inference`` finds the model, for a toolkit that imports by itself."""
+    loaded = {name: module for name, module in vars(code).items() if isinstance(module, ModuleType)}
+    with _importable(code.folder, loaded):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,10 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
+MODEL = "sentiment"
+
 SENTIMENT = Path(__file__).resolve().parents[2] / "model_code" / "sentiment"
+SHARED = SENTIMENT.parent / "shared"
 REVIEWS = ["불후의 명작입니다. 눈물이 앞을 가려요", "저런...5점 만점에 1점 주기도 힘들어요."]
 
 
@@ -93,7 +96,7 @@ def test_a_missing_or_foreign_model_is_named(code: SimpleNamespace, model: objec
 
 def test_numpy_and_the_standard_library_are_enough() -> None:
     # GIVEN an interpreter that can import nothing else
-    own = {path.stem for path in SENTIMENT.glob("*.py")}
+    own = {path.stem for folder in (SENTIMENT, SHARED) for path in folder.glob("*.py")}
     program = f"""
 import sys
 class OnlyNumpy:
@@ -102,7 +105,7 @@ class OnlyNumpy:
         if top not in sys.stdlib_module_names | {{"numpy"}} | {own!r}:
             raise ImportError(name)
 sys.meta_path.insert(0, OnlyNumpy())
-sys.path.insert(0, {str(SENTIMENT)!r})
+sys.path[:0] = [{str(SENTIMENT)!r}, {str(SHARED)!r}]
 import inference, train
 model = inference.model_fn({str(SENTIMENT)!r})
 texts = inference.input_fn('{{"text": "최고"}}', None)

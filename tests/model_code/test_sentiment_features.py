@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+MODEL = "sentiment"
+
 # any text that is not only white space, surrogates excluded
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60).filter(
     lambda text: not text.isspace()

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+MODEL = "sentiment"
+
 JSON, LINES, CSV, PLAIN = "application/json", "application/jsonlines", "text/csv", "text/plain"
 GOOD, BAD = "정말 최고의 영화, 감동!", '"최악" 돈이 아깝다'
 

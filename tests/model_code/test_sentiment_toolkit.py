@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import pytest
 from sagemaker_inference.transformer import Transformer
 
+MODEL = "sentiment"
+
 SENTIMENT = Path(__file__).resolve().parents[2] / "model_code" / "sentiment"
 REVIEWS = ["불후의 명작입니다. 눈물이 앞을 가려요", "저런...5점 만점에 1점 주기도 힘들어요."]
 
@@ -29,7 +31,7 @@ class Context:
 
 
 @pytest.fixture
-def transformer(code: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Transformer:
+def transformer(imported: None, monkeypatch: pytest.MonkeyPatch) -> Transformer:
     monkeypatch.setenv("SAGEMAKER_PROGRAM", "inference.py")
     return Transformer()
 

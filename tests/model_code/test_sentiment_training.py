@@ -12,6 +12,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+MODEL = "sentiment"
+
 GOOD, BAD = ["재밌", "감동", "최고", "명작", "눈물"], ["지루", "최악", "아깝", "실망", "쓰레기"]
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 try:
     from sagemaker_inference.errors import BaseInferenceToolkitError
-except ImportError:  # numpy and the standard library are all that this model needs
+except ImportError:  # numpy and the standard library are all that the models need
 
     class BaseInferenceToolkitError(Exception):  # type: ignore[no-redef]
         """The toolkit's error: a status code, a message and a reason phrase."""
@@ -33,6 +33,16 @@ class RequestError(BaseInferenceToolkitError):  # type: ignore[misc]
 
     def __str__(self) -> str:
         return f"{self.status_code} {self.phrase}: {self.message}"
+
+
+def refuse(message: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> NoReturn:
+    """Raise `RequestError`, without the error that led to it.
+
+    Args:
+        message: What was wrong, where, and what is allowed.
+        status: See `RequestError`. Default 400.
+    """
+    raise RequestError(status, message) from None
 
 
 def _tell_flask(error: RequestError) -> None:
