@@ -14,6 +14,7 @@ from sagemaker_serving.errors import Findings
 from sagemaker_serving.images import ContainerImage, DockerfileImage, EcrImage, FrameworkImage, Processor
 from sagemaker_serving.instances import Accelerator, Architecture, InstanceType
 from sagemaker_serving.model import Container
+from sagemaker_serving.naming import free_id
 from sagemaker_serving.network import VpcAttachment
 
 from .settings import Section
@@ -98,18 +99,22 @@ class ModelSettings(Section):
         )
         findings.raise_if_any()
 
-    def container(self, scope: Construct, root: Path, instance: InstanceType) -> Container:
+    def container(
+        self, scope: Construct, root: Path, instance: InstanceType, *, hostname: str | None = None
+    ) -> Container:
         """As `ServingModel` takes it.
 
         Args:
             scope: Where a reference to an ECR repository is made.
             root: What directories are relative to.
             instance: What it will run on.
+            hostname: Its name among the containers of one model. Default: none.
         """
         return Container(
             image=self._image(scope, root, instance),
             artifact=self._artifact(root),
             environment=self.environment,
+            hostname=hostname,
         )
 
     def vpc_attachment(self) -> VpcAttachment | None:
@@ -143,6 +148,8 @@ class ModelSettings(Section):
         if image := self.framework_image(instance):
             return image
         if self.ecr_repository is not None:
-            repository = ecr.Repository.from_repository_name(scope, "Repository", self.ecr_repository)
+            repository = ecr.Repository.from_repository_name(
+                scope, free_id(scope, "Repository"), self.ecr_repository
+            )
             return EcrImage(repository, str(self.ecr_tag))
         return DockerfileImage(root / str(self.dockerfile_directory))

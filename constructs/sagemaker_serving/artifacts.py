@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,14 +38,12 @@ class BoundArtifact:
         model_data_url: S3 URI of the archive (API member ContainerDefinition.ModelDataUrl).
         object_arn: The S3 object, for ``s3:GetObject``.
         key_arn: The customer-managed KMS key of the object, for ``kms:Decrypt``; None when there is none.
-        environment: Variables that tell the container where its code is.
         asset_hash: Digest of the content, when it was packed here.
     """
 
     model_data_url: str
     object_arn: str
     key_arn: str | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
     asset_hash: str | None = None
 
 
@@ -105,6 +103,15 @@ class ModelArtifact(ABC):
         """
         return BucketArtifact(bucket, key, program)
 
+    program: str | None
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Variables that tell the container where its code is; none for an archive without code."""
+        if self.program is None:
+            return {}
+        return {"SAGEMAKER_PROGRAM": self.program, "SAGEMAKER_SUBMIT_DIRECTORY": CODE_DIRECTORY}
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed but should be known."""
@@ -146,7 +153,6 @@ class DirectoryArtifact(ModelArtifact):
         return BoundArtifact(
             model_data_url=asset.s3_object_url,
             object_arn=f"arn:{cdk.Aws.PARTITION}:s3:::{asset.s3_bucket_name}/{asset.s3_object_key}",
-            environment=_environment(self.program),
             asset_hash=archive.content_digest,
         )
 
@@ -196,7 +202,6 @@ class S3UriArtifact(ModelArtifact):
             model_data_url=self.uri,
             object_arn=f"arn:{cdk.Aws.PARTITION}:s3:::{path}",
             key_arn=self.encryption_key_arn,
-            environment=_environment(self.program),
         )
 
 
@@ -233,14 +238,7 @@ class BucketArtifact(ModelArtifact):
             model_data_url=f"s3://{self.bucket.bucket_name}/{self.key}",
             object_arn=f"{self.bucket.bucket_arn}/{self.key}",
             key_arn=key.key_arn if key is not None else None,
-            environment=_environment(self.program),
         )
-
-
-def _environment(program: str | None) -> dict[str, str]:
-    if program is None:
-        return {}
-    return {"SAGEMAKER_PROGRAM": program, "SAGEMAKER_SUBMIT_DIRECTORY": CODE_DIRECTORY}
 
 
 def _check_program(findings: Findings, program: object) -> None:

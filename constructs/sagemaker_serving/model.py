@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -13,11 +14,30 @@ from constructs import Construct
 
 from .acknowledgements import acknowledge, acknowledge_wildcards
 from .artifacts import BoundArtifact, ModelArtifact
-from .errors import Findings
-from .images import BoundImage, ContainerImage
+from .errors import Findings, is_token
+from .images import BoundImage, ContainerImage, DockerfileImage, EcrImage, FrameworkImage
 from .instances import Architecture
+from .limits import check_choice
 from .naming import NameKind, check_environment, check_name
 from .network import VpcAttachment
+
+MAX_CONTAINERS = 15
+"""Containers in one model (API shape ContainerDefinitionList)."""
+
+BIND_TO_PORT_LABEL = "com.amazonaws.sagemaker.capabilities.accept-bind-to-port"
+"""Label of images that listen on the port they are told; an image without it can only be alone in its model
+(developer guide, multi-container endpoints)."""
+
+
+class ContainerInvocation(StrEnum):
+    """How requests reach the containers of a model that has several (API shape InferenceExecutionMode).
+
+    ``SERIAL``: every request goes through all containers in order; each gets the answer of the one before.
+    ``DIRECT``: every request names the container that answers it (TargetContainerHostname).
+    """
+
+    SERIAL = "Serial"
+    DIRECT = "Direct"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +48,20 @@ class Container:
         image: What to run: a framework image of AWS's, an image in an ECR repository, or a Dockerfile.
         artifact: The model's data and code; None for an image that brings its own.
         environment: Variables for the container. They win over those that the artifact sets.
-        hostname: Name of the container within the model; SageMaker's choice when None.
+        hostname: Name of the container within a model of several: callers, metrics and logs go by it.
+            Direct invocation needs one for every container; a series has one for every container or for none,
+            and only named containers have metrics that can be told apart beforehand. Default None.
     """
 
     image: ContainerImage
     artifact: ModelArtifact | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     hostname: str | None = None
+
+    @property
+    def all_environment(self) -> dict[str, str]:
+        """What the container is given: the artifact's variables and its own, which win."""
+        return {**(self.artifact.environment if self.artifact else {}), **self.environment}
 
 
 class ServingModel(Construct):
@@ -45,7 +72,8 @@ class ServingModel(Construct):
     IAM.
 
     Args:
-        containers: What runs; one container.
+        containers: What runs: 1 to 15 containers, in order, all on each instance.
+        invocation: How requests reach them; needed for two or more, and for them only.
         architecture: The processor that the images are for; the variants that serve the model must have it.
             Default x86-64.
         vpc: Attach the containers to a VPC. Default: SageMaker's own network.
@@ -57,6 +85,10 @@ class ServingModel(Construct):
         model: The underlying resource.
         model_name: Reference to the name that CloudFormation gives.
         artifact_uris: S3 URI of each container's artifact; None where there is none.
+        container_count: How many containers there are.
+        container_hostnames: Names of the containers, in order; empty when they have none, or when there is
+            only one.
+        invocation: As given.
 
     Raises:
         InvalidConfiguration: All that is wrong, at once.
@@ -68,13 +100,18 @@ class ServingModel(Construct):
         id_: str,
         *,
         containers: Sequence[Container],
+        invocation: ContainerInvocation | None = None,
         architecture: Architecture = Architecture.X86_64,
         vpc: VpcAttachment | None = None,
         network_isolation: bool = False,
     ) -> None:
         super().__init__(scope, id_)
         self.architecture = architecture
-        _check_containers(self.node.path, containers)
+        self.invocation = invocation
+        _check_containers(self.node.path, containers, invocation)
+        self.container_count = len(containers)
+        several = self.container_count > 1
+        self.container_hostnames = [item.hostname for item in containers if item.hostname and several]
 
         images = [container.image.bind(self, architecture=architecture) for container in containers]
         artifacts = [
@@ -94,7 +131,13 @@ class ServingModel(Construct):
             self,
             "Resource",
             execution_role_arn=self.role.role_arn,
-            primary_container=rendered[0],
+            primary_container=None if several else rendered[0],
+            containers=rendered if several else None,
+            inference_execution_config=sagemaker.CfnModel.InferenceExecutionConfigProperty(
+                mode=str(invocation)  # never left to the default
+            )
+            if invocation
+            else None,
             enable_network_isolation=network_isolation or None,
             vpc_config=vpc.render() if vpc else None,
         )
@@ -102,6 +145,7 @@ class ServingModel(Construct):
         self.model_name: str = self.model.attr_model_name
         parts = [part for container in containers for part in (container.image, container.artifact)]
         texts = [text for part in [*parts, vpc] if part is not None for text in part.warnings]
+        texts += _warnings(containers, invocation)
         for number, text in enumerate(texts):
             cdk.Annotations.of(self).add_warning_v2(f"sagemaker-serving:model-{number}", text)
 
@@ -111,7 +155,10 @@ class ServingModel(Construct):
         artifacts: Sequence[BoundArtifact | None],
         vpc: VpcAttachment | None,
     ) -> iam.Policy:
-        repositories = sorted({image.repository_arn for image in images if image.repository_arn})
+        stack = cdk.Stack.of(self)
+        arns = [image.repository_arn for image in images if image.repository_arn]
+        # equal only when resolved: each image makes references of its own
+        repositories = list({str(stack.resolve(arn)): arn for arn in arns}.values())
         objects = [artifact.object_arn for artifact in artifacts if artifact]
         keys = [artifact.key_arn for artifact in artifacts if artifact and artifact.key_arn]
         statements = [
@@ -155,32 +202,114 @@ _NO_RESOURCE_LEVEL = (
 _NEW_INTERFACES = "SageMaker makes the network interfaces; their ids are not known before."
 
 
-def _check_containers(path: str, containers: Sequence[Container]) -> None:
+def _check_containers(
+    path: str, containers: Sequence[Container], invocation: ContainerInvocation | None
+) -> None:
     findings = Findings(path)
+    count = len(containers)
     findings.require(
-        len(containers) == 1,
+        1 <= count <= MAX_CONTAINERS,
         "containers",
-        f"{len(containers)} containers",
-        "a model of this library has one container",
-        "give containers=[Container(...)] with one entry",
+        f"{count} containers",
+        f"a model has 1 to {MAX_CONTAINERS} containers (API shape ContainerDefinitionList)",
+        "give containers=[Container(...)]" if not count else f"keep at most {MAX_CONTAINERS}",
     )
-    check_environment(findings, [container.environment for container in containers])
+    _check_invocation(findings, count, invocation)
+    check_environment(findings, [container.all_environment for container in containers])
     for index, container in enumerate(containers):
         if container.hostname is not None:
             check_name(
                 findings, f"containers[{index}].hostname", container.hostname, NameKind.CONTAINER_HOSTNAME
             )
+    if count > 1:
+        _check_hostnames(findings, [container.hostname for container in containers], invocation)
     findings.raise_if_any()
+
+
+def _check_invocation(findings: Findings, count: int, invocation: ContainerInvocation | None) -> None:
+    check_choice(
+        findings, "invocation", invocation, ContainerInvocation, source="API shape InferenceExecutionMode"
+    )
+    findings.require(
+        invocation is not None or count < 2,
+        "invocation",
+        None,
+        f"a model with {count} containers needs to know how requests reach them "
+        "(API member InferenceExecutionConfig.Mode)",
+        "give ContainerInvocation.SERIAL for one after the other, or DIRECT for the one that a request names",
+    )
+    findings.require(
+        invocation is None or count > 1,
+        "invocation",
+        invocation,
+        f"is for models of 2 to {MAX_CONTAINERS} containers, and this one has {count}",
+        "leave it out, or give more containers",
+    )
+
+
+def _check_hostnames(
+    findings: Findings, hostnames: Sequence[str | None], invocation: ContainerInvocation | None
+) -> None:
+    direct = invocation == ContainerInvocation.DIRECT
+    seen: dict[str, int] = {}
+    for index, hostname in enumerate(hostnames):
+        where = f"containers[{index}].hostname"
+        if hostname is None:
+            findings.require(
+                not direct and not any(hostnames),
+                where,
+                None,
+                "a directly invoked container is called by its hostname, so each needs one (developer guide, "
+                "multi-container endpoints)"
+                if direct
+                else "in a series every container has a hostname or none has (API member "
+                "ContainerDefinition.ContainerHostname)",
+                "name this container too",
+            )
+            continue
+        first = index if is_token(hostname) else seen.setdefault(hostname, index)
+        findings.require(
+            first == index,
+            where,
+            hostname,
+            f"containers[{first}] has the same hostname, and a hostname identifies one container",
+            "rename one of them",
+        )
+
+
+def _warnings(containers: Sequence[Container], invocation: ContainerInvocation | None) -> list[str]:
+    """What is allowed of these containers but should be known."""
+    if len(containers) == 1:
+        hostname = containers[0].hostname
+        only = f"Container {hostname}: SageMaker ignores the hostname of a model's only container."
+        return [only] if hostname is not None else []
+    own = [item for item in containers if isinstance(item.image, EcrImage | DockerfileImage)]
+    texts = []
+    if own:
+        texts.append(
+            f"{len(own)} of the model's containers run images of your own: each must listen on the port in "
+            f"SAGEMAKER_BIND_TO_PORT and say so by the label {BIND_TO_PORT_LABEL}=true, or SageMaker refuses "
+            "the endpoint."
+        )
+    if (
+        own
+        and invocation == ContainerInvocation.SERIAL
+        and any(isinstance(item.image, FrameworkImage) for item in containers)
+    ):
+        texts.append(
+            "The series mixes AWS's images and images of your own: the repositories of the latter must let "
+            "sagemaker.amazonaws.com pull them (developer guide, troubleshoot inference pipelines)."
+        )
+    return texts
 
 
 def _render(
     container: Container, image: BoundImage, artifact: BoundArtifact | None
 ) -> sagemaker.CfnModel.ContainerDefinitionProperty:
-    environment = {**(artifact.environment if artifact else {}), **container.environment}
     return sagemaker.CfnModel.ContainerDefinitionProperty(
         image=image.uri,
         model_data_url=artifact.model_data_url if artifact else None,
-        environment=environment or None,
+        environment=container.all_environment or None,
         container_hostname=container.hostname,
     )
 

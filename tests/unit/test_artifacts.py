@@ -30,7 +30,8 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_directory_becomes_an_asset_of_the_app(app: cdk.App, stack: cdk.Stack, model: Path) -> None:
-    bound = ModelArtifact.from_directory(model).bind(stack)
+    artifact = ModelArtifact.from_directory(model)
+    bound = artifact.bind(stack)
     assembly = app.synth()
     [asset] = Path(assembly.directory).glob("asset.*")
     with tarfile.open(asset) as archive:
@@ -39,7 +40,7 @@ def test_a_directory_becomes_an_asset_of_the_app(app: cdk.App, stack: cdk.Stack,
     assert resolved.startswith("s3://cdk-")
     # the CDK names what it uploads by the last suffix only; SageMaker looks at the content
     assert resolved.endswith(f"/{asset.name.removeprefix('asset.').removesuffix('.tar.gz')}.gz")
-    assert bound.environment == SCRIPT_MODE
+    assert artifact.environment == SCRIPT_MODE
 
 
 def test_the_permission_names_the_archive_and_nothing_else(stack: cdk.Stack, model: Path) -> None:
@@ -87,17 +88,18 @@ def test_a_program_is_a_python_file_without_a_folder(program: str, model: Path) 
 
 
 def test_an_s3_uri_is_used_as_it_is(stack: cdk.Stack) -> None:
-    bound = ModelArtifact.from_s3_uri("s3://models/a/b/model.tar.gz").bind(stack)
+    artifact = ModelArtifact.from_s3_uri("s3://models/a/b/model.tar.gz")
+    bound = artifact.bind(stack)
     assert bound.model_data_url == "s3://models/a/b/model.tar.gz"
     assert stack.resolve(bound.object_arn) == {
         "Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":s3:::models/a/b/model.tar.gz"]]
     }
-    assert bound.environment == SCRIPT_MODE
+    assert artifact.environment == SCRIPT_MODE
     assert bound.asset_hash is None
 
 
-def test_an_archive_without_code_sets_no_program(stack: cdk.Stack) -> None:
-    assert ModelArtifact.from_s3_uri("s3://models/m.tar.gz", program=None).bind(stack).environment == {}
+def test_an_archive_without_code_sets_no_program() -> None:
+    assert ModelArtifact.from_s3_uri("s3://models/m.tar.gz", program=None).environment == {}
 
 
 def test_a_customer_managed_key_is_passed_on(stack: cdk.Stack) -> None:

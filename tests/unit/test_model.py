@@ -140,12 +140,6 @@ def test_tokens_pass_as_subnets(stack: cdk.Stack) -> None:
     assert VpcAttachment(subnet_ids=ids, security_group_ids=["sg-1"]).warnings == ()
 
 
-def test_refuses_no_container_and_several(stack: cdk.Stack, container: MakeContainer) -> None:
-    for number, containers in enumerate(([], [container(), container()])):
-        with pytest.raises(InvalidConfiguration, match=f"{len(containers)} containers"):
-            ServingModel(stack, f"Model{number}", containers=containers)
-
-
 def test_all_that_is_wrong_with_a_container_is_told_at_once(
     stack: cdk.Stack, container: MakeContainer
 ) -> None:

@@ -56,3 +56,10 @@ def test_shared_directories_are_a_list_of_texts(value: object) -> None:
         ModelSettings.model_validate(
             {**SKLEARN, "directory": "model_code/sentiment", "shared_directories": value}
         )
+
+
+def test_several_models_of_one_stack_may_come_from_ecr(stack: cdk.Stack, root: Path) -> None:
+    settings = ModelSettings.model_validate({"ecr_repository": "own", "ecr_tag": "1.0"})
+    instance = InstanceType("ml.m5.large")
+    containers = [settings.container(stack, root, instance, hostname=name) for name in ("a", "b")]
+    assert [container.hostname for container in containers] == ["a", "b"]
