@@ -48,11 +48,12 @@ class Record:
 
 @dataclass
 class Variant:
-    """A production variant of an endpoint as it serves now.
+    """A production or shadow variant of an endpoint as it serves now.
 
     Args:
         name: VariantName.
-        weight: Current share relative to the other variants.
+        weight: Current share relative to the other variants; of a shadow variant, relative to the
+            production variant.
         desired_weight: Weight after the running update.
         desired_instance_count: Instances wanted; `fleet` holds those that serve.
         fleet: The instances.
@@ -76,6 +77,7 @@ class Pending:
         started_at: When the update started, UTC.
         stage_status: ``VariantStatus`` of the moment by variant name, with its message.
         variants: The green variants, by name.
+        shadow_variants: The green shadow variants, by name.
         green_share: Share of traffic that green receives, 0 to 1.
     """
 
@@ -83,6 +85,7 @@ class Pending:
     started_at: datetime
     stage_status: dict[str, tuple[str, str]] = field(default_factory=dict)
     variants: dict[str, Variant] = field(default_factory=dict)
+    shadow_variants: dict[str, Variant] = field(default_factory=dict)
     green_share: float = 0.0
 
 
@@ -100,6 +103,7 @@ class Endpoint:
         status: One of the API's EndpointStatus values.
         failure_reason: Why it is Failed, or why the last update was rolled back.
         variants: What serves, by variant name.
+        shadow_variants: What gets copies of requests only, by variant name.
         pending: The running update, if any.
         deployment_config: The last DeploymentConfig given, or None.
         data_capture: The DataCaptureConfig of the serving configuration, or None.
@@ -115,10 +119,16 @@ class Endpoint:
     status: str = "Creating"
     failure_reason: str | None = None
     variants: dict[str, Variant] = field(default_factory=dict)
+    shadow_variants: dict[str, Variant] = field(default_factory=dict)
     pending: Pending | None = None
     deployment_config: Params | None = None
     data_capture: Params | None = None
     routes: Routes | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def all_variants(self) -> dict[str, Variant]:
+        """Production and shadow variants, by name; no name comes twice in a configuration."""
+        return self.variants | self.shadow_variants
 
 
 @dataclass

@@ -1,10 +1,10 @@
-"""Which variant answers a request: weights, TargetVariant, and the split while an update runs."""
+"""Which variant answers a request, and which one gets a copy: weights, TargetVariant, shadows, updates."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -24,11 +24,18 @@ class Side:
         config_name: The endpoint configuration they come from.
         variants: By name.
         capture: Where their invocations are captured to, or None.
+        shadows: The shadow variants, by name; SageMaker allows one, beside one production variant.
     """
 
     config_name: str
     variants: Mapping[str, Variant]
     capture: Capture | None = None
+    shadows: Mapping[str, Variant] = field(default_factory=dict)
+
+    @property
+    def all_variants(self) -> dict[str, Variant]:
+        """Production and shadow variants, by name."""
+        return {**self.variants, **self.shadows}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +47,27 @@ class Target:
         capture: See `Side`.
         dimensions: Metric dimensions EndpointName and VariantName.
         config_dimensions: The same and EndpointConfigName, which tells the fleets of an update apart.
+        shadows: Who gets a copy of its requests.
     """
 
     variant: Variant
     capture: Capture | None
     dimensions: Dimensions
     config_dimensions: Dimensions
+    shadows: tuple[Shadow, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Shadow:
+    """A shadow variant that gets copies of a production variant's requests.
+
+    Args:
+        target: The shadow variant.
+        share: Share of the requests that is copied, 0 to 1.
+    """
+
+    target: Target
+    share: float
 
 
 class Routes:
@@ -53,7 +75,8 @@ class Routes:
 
     A variant's share is its weight over the sum of the weights of its side, times its side's share
     (API_ProductionVariant, InitialVariantWeight). If all weights of a side are 0, which SageMaker does
-    not define, its variants share alike.
+    not define, its variants share alike. A shadow variant gets copies of so many of a production variant's
+    requests as its weight is of the production variant's, at most all of them.
 
     Args:
         endpoint_name: EndpointName, for the metric dimensions and messages.
@@ -133,7 +156,22 @@ class Routes:
         return pairs[0][1] if point < pairs[0][0] else pairs[1][1]
 
     def _target(self, side: Side, variant: Variant) -> Target:
+        shadows = tuple(
+            Shadow(self._bare_target(side, shadow), share)
+            for shadow in side.shadows.values()
+            if (share := _shadow_share(shadow.weight, variant.weight)) > 0.0
+        )
+        return replace(self._bare_target(side, variant), shadows=shadows)
+
+    def _bare_target(self, side: Side, variant: Variant) -> Target:
         dimensions: Dimensions = (("EndpointName", self._endpoint_name), ("VariantName", variant.name))
         return Target(
             variant, side.capture, dimensions, (*dimensions, ("EndpointConfigName", side.config_name))
         )
+
+
+def _shadow_share(shadow_weight: float, production_weight: float) -> float:
+    """Share of requests to copy; a production variant of weight 0 is reached by name only: all are copied."""
+    if shadow_weight >= production_weight:
+        return 1.0 if shadow_weight > 0.0 else 0.0
+    return shadow_weight / production_weight

@@ -26,6 +26,10 @@ def describe_endpoint(endpoint: Endpoint, config: Record | None) -> Params:
     }
     if endpoint.variants:
         answer["ProductionVariants"] = [_variant(variant) for variant in endpoint.variants.values()]
+    if endpoint.shadow_variants:
+        answer["ShadowProductionVariants"] = [
+            _variant(variant) for variant in endpoint.shadow_variants.values()
+        ]
     if endpoint.data_capture:
         answer["DataCaptureConfig"] = _data_capture(endpoint.data_capture)
     if endpoint.failure_reason:
@@ -57,19 +61,25 @@ def _variant(variant: Variant) -> Params:
 
 
 def _pending(pending: Pending) -> Params:
-    summaries = []
-    for name, variant in pending.variants.items():
-        summary = _variant(variant)
-        if "InstanceType" in variant.production_variant:
-            summary["InstanceType"] = variant.production_variant["InstanceType"]
-        if name in pending.stage_status:
-            summary["VariantStatus"] = [_stage(*pending.stage_status[name], pending.started_at)]
-        summaries.append(summary)
-    return {
+    answer: Params = {
         "EndpointConfigName": pending.config_name,
-        "ProductionVariants": summaries,
+        "ProductionVariants": [_pending_variant(pending, each) for each in pending.variants.values()],
         "StartTime": pending.started_at,
     }
+    if pending.shadow_variants:
+        answer["ShadowProductionVariants"] = [
+            _pending_variant(pending, each) for each in pending.shadow_variants.values()
+        ]
+    return answer
+
+
+def _pending_variant(pending: Pending, variant: Variant) -> Params:
+    summary = _variant(variant)
+    if "InstanceType" in variant.production_variant:
+        summary["InstanceType"] = variant.production_variant["InstanceType"]
+    if variant.name in pending.stage_status:
+        summary["VariantStatus"] = [_stage(*pending.stage_status[variant.name], pending.started_at)]
+    return summary
 
 
 def _stage(status: str, message: str, started_at: datetime) -> Params:

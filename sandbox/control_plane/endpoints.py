@@ -186,11 +186,14 @@ class Endpoints:
         """Variants under Application Auto Scaling keep their instance type (sagemaker-rules 8.2)."""
         if self.scaling is None:
             return
-        new_types = {v["VariantName"]: v.get("InstanceType") for v in config.request["ProductionVariants"]}
+        new_variants = config.request["ProductionVariants"] + config.request.get(
+            "ShadowProductionVariants", []
+        )
+        new_types = {variant["VariantName"]: variant.get("InstanceType") for variant in new_variants}
         scaled = self.scaling.scaled_variants(endpoint.name, endpoint.scope)
         changed = [
             name
-            for name, variant in endpoint.variants.items()
+            for name, variant in endpoint.all_variants.items()
             if name in scaled and new_types.get(name) != variant.production_variant.get("InstanceType")
         ]
         if changed:
@@ -234,7 +237,6 @@ def _deployable(store: Store, config_name: str, scope: Scope) -> Record:
     asked = {
         "serverless variants": any("ServerlessConfig" in variant for variant in variants),
         "asynchronous inference": "AsyncInferenceConfig" in request,
-        "shadow variants": bool(request.get("ShadowProductionVariants")),
         "online explanations (ExplainerConfig)": "ExplainerConfig" in request,
         "inference components (variants without ModelName)": any("ModelName" not in v for v in variants),
         "instance pools": any("InstancePools" in variant for variant in variants),
@@ -269,8 +271,8 @@ def _desired(endpoint: Endpoint, desired: list[Params], may_be_zero: bool) -> It
     weights = {name: variant.desired_weight for name, variant in endpoint.variants.items()}
     for number, item in enumerate(desired, start=1):
         name, place = item["VariantName"], f"desiredWeightsAndCapacities.{number}.member"
-        if name not in endpoint.variants:
-            known = ", ".join(sorted(endpoint.variants))
+        if name not in endpoint.all_variants:
+            known = ", ".join(sorted(endpoint.all_variants))
             yield f'{place}: the endpoint has no variant "{name}"; it has {known}'
             continue
         if item.keys() == {"VariantName"}:
@@ -279,6 +281,7 @@ def _desired(endpoint: Endpoint, desired: list[Params], may_be_zero: bool) -> It
             yield f'{place}: ServerlessUpdateConfig is for serverless variants; "{name}" has instances'
         if item.get("DesiredInstanceCount") == 0 and not may_be_zero:
             yield f"{place}: DesiredInstanceCount must be at least 1 for a real-time endpoint"
-        weights[name] = item.get("DesiredWeight", weights[name])
+        if name in weights:  # a shadow's weight is a share of the production variant's
+            weights[name] = item.get("DesiredWeight", weights[name])
     if weights and not sum(weights.values()):
         yield "the weight of at least one variant must be greater than 0"

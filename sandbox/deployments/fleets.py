@@ -13,6 +13,10 @@ from sandbox.store import Endpoint, Params, Record, Stores, Variant
 
 log = logging.getLogger(__name__)
 
+# the lists of variants of an endpoint configuration
+PRODUCTION = "ProductionVariants"
+SHADOW = "ShadowProductionVariants"
+
 
 class DeploymentFailed(Exception):
     """An update or a creation cannot go on; the text is the endpoint's FailureReason."""
@@ -32,7 +36,12 @@ class Kept:
 
 
 def make_variants(
-    stores: Stores, manager: FleetManager, endpoint: Endpoint, config: Record, kept: Mapping[str, Kept]
+    stores: Stores,
+    manager: FleetManager,
+    endpoint: Endpoint,
+    config: Record,
+    kept: Mapping[str, Kept],
+    member: str = PRODUCTION,
 ) -> dict[str, Variant]:
     """The variants of a configuration, each with a fleet that is not started yet.
 
@@ -42,13 +51,14 @@ def make_variants(
         endpoint: The endpoint.
         config: The endpoint configuration.
         kept: By variant name, what overrides the configuration.
+        member: Which of the configuration's lists: `PRODUCTION` or `SHADOW`.
 
     Raises:
         ServiceError: A model is gone, a limit is reached, or the variant is of a kind that is not served.
     """
     models = stores.of(endpoint.scope).models
     variants: dict[str, Variant] = {}
-    for params in config.request["ProductionVariants"]:
+    for params in config.request.get(member, []):
         name = params["VariantName"]
         model = models.get(params.get("ModelName", ""))
         if model is None:

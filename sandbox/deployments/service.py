@@ -12,6 +12,7 @@ from sandbox.aws import LocalAws
 from sandbox.capture import Capture
 from sandbox.clock import Clock
 from sandbox.deployments.fleets import (
+    SHADOW,
     DeploymentFailed,
     Kept,
     make_variants,
@@ -59,6 +60,7 @@ class Deployments:
             ServiceError: A model is gone or a limit is reached; nothing was started then.
         """
         endpoint.variants = make_variants(self._stores, self._fleets, endpoint, config, {})
+        endpoint.shadow_variants = make_variants(self._stores, self._fleets, endpoint, config, {}, SHADOW)
         enter(endpoint, "Creating")
         endpoint.data_capture = config.request.get("DataCaptureConfig")
         self._spawn(endpoint, self._create(endpoint, config))
@@ -87,16 +89,17 @@ class Deployments:
         assert endpoint.routes is not None  # noqa: S101 - the control plane updates only what serves
         kept = _kept(endpoint, exclude) if retain_all else {}
         variants = make_variants(self._stores, self._fleets, endpoint, config, kept)
+        shadows = make_variants(self._stores, self._fleets, endpoint, config, kept, SHADOW)
         data_capture = config.request.get("DataCaptureConfig")
         if deployment_config is not None:
             endpoint.deployment_config = deployment_config
-        endpoint.pending = Pending(config.name, datetime.now(UTC), variants=variants)
+        endpoint.pending = Pending(config.name, datetime.now(UTC), variants=variants, shadow_variants=shadows)
         enter(endpoint, "Updating")
         update = Update(
             endpoint,
             endpoint.pending,
             endpoint.routes.blue,
-            Side(config.name, variants, self._capture(endpoint, data_capture)),
+            Side(config.name, variants, self._capture(endpoint, data_capture), shadows),
             data_capture,
             Policy.of(deployment_config),
             self._aws,
@@ -115,10 +118,10 @@ class Deployments:
         """
         before = {
             name: (variant.weight, variant.desired_instance_count)
-            for name, variant in endpoint.variants.items()
+            for name, variant in endpoint.all_variants.items()
         }
         for change in desired:
-            variant = endpoint.variants[change["VariantName"]]
+            variant = endpoint.all_variants[change["VariantName"]]
             variant.desired_weight = float(change.get("DesiredWeight", variant.desired_weight))
             variant.desired_instance_count = change.get(
                 "DesiredInstanceCount", variant.desired_instance_count
@@ -164,22 +167,23 @@ class Deployments:
             enter(endpoint, "InService" if serves else "Failed", internal_reason(error))
 
     async def _create(self, endpoint: Endpoint, config: Record) -> None:
-        variants = endpoint.variants
+        variants = endpoint.all_variants
         try:
             await start_fleets(
                 variants, {name: variant.desired_instance_count for name, variant in variants.items()}
             )
         except DeploymentFailed as error:
-            endpoint.variants = {}
+            endpoint.variants, endpoint.shadow_variants = {}, {}
             enter(endpoint, "Failed", str(error))
             return
-        side = Side(config.name, variants, self._capture(endpoint, endpoint.data_capture))
+        capture = self._capture(endpoint, endpoint.data_capture)
+        side = Side(config.name, endpoint.variants, capture, endpoint.shadow_variants)
         endpoint.routes = Routes(endpoint.name, side)
         enter(endpoint, "InService")
 
     async def _scale(self, endpoint: Endpoint, before: dict[str, tuple[float, int]]) -> None:
         assert endpoint.routes is not None  # noqa: S101 - the control plane updates only what serves
-        variants = endpoint.variants
+        variants = endpoint.all_variants
         changed = {
             name: variant.desired_instance_count
             for name, variant in variants.items()
@@ -199,11 +203,12 @@ class Deployments:
     async def _unscale(
         self, endpoint: Endpoint, before: dict[str, tuple[float, int]], changed: dict[str, int]
     ) -> None:
+        variants = endpoint.all_variants
         for name, (weight, count) in before.items():
-            endpoint.variants[name].desired_weight = weight
-            endpoint.variants[name].desired_instance_count = count
+            variants[name].desired_weight = weight
+            variants[name].desired_instance_count = count
         with contextlib.suppress(DeploymentFailed):  # the reason that counts is the first one
-            await scale_fleets(endpoint.variants, {name: before[name][1] for name in changed})
+            await scale_fleets(variants, {name: before[name][1] for name in changed})
 
     async def _delete(self, endpoint: Endpoint, side: Side | None) -> None:
         await stop_fleets(_all_variants(endpoint), drain=True)
@@ -226,10 +231,11 @@ def _kept(endpoint: Endpoint, exclude: frozenset[str]) -> dict[str, Kept]:
             weight=None if "DesiredWeight" in exclude else variant.desired_weight,
             count=None if "DesiredInstanceCount" in exclude else variant.desired_instance_count,
         )
-        for name, variant in endpoint.variants.items()
+        for name, variant in endpoint.all_variants.items()
     }
 
 
 def _all_variants(endpoint: Endpoint) -> list[Variant]:
-    pending = list(endpoint.pending.variants.values()) if endpoint.pending is not None else []
-    return [*endpoint.variants.values(), *pending]
+    pending = endpoint.pending
+    coming = [*pending.variants.values(), *pending.shadow_variants.values()] if pending is not None else []
+    return [*endpoint.all_variants.values(), *coming]

@@ -56,6 +56,10 @@ class Update:
         self._clock = clock
         self._watch = AlarmWatch(aws, endpoint.scope, policy.alarms, clock)
         self._counts = {name: variant.desired_instance_count for name, variant in green.variants.items()}
+        # a shadow takes no traffic of its own: its whole fleet starts with the first instances
+        self._shadow_counts = {
+            name: variant.desired_instance_count for name, variant in green.shadows.items()
+        }
 
     async def run(self) -> None:
         """Carry the update out; never raises but when it is cancelled."""
@@ -84,7 +88,7 @@ class Update:
     async def _blue_green(self) -> None:
         """A whole second fleet, then the traffic in steps."""
         self._stage("Creating", "Launching the instances of the new fleet.")
-        await start_fleets(self._green.variants, self._counts)
+        await start_fleets(self._green.all_variants, self._counts | self._shadow_counts)
         for shares in self._policy.shifts(self._counts):
             self._shift(shares)
             await self._bake(self._policy.wait)
@@ -104,7 +108,7 @@ class Update:
         for launched in (min(end, count) for end in range(batch, count + batch, batch)):
             self._stage("Creating", f"Launching instances: {launched} of {count}.")
             if launched <= batch:
-                await start_fleets(self._green.variants, {name: launched})
+                await start_fleets(self._green.all_variants, {name: launched, **self._shadow_counts})
             else:
                 await scale_fleets(self._green.variants, {name: launched})
             self._shift({name: launched / count})
@@ -126,6 +130,7 @@ class Update:
         endpoint = self._endpoint
         endpoint.routes = Routes(endpoint.name, self._green)
         endpoint.variants = dict(self._green.variants)
+        endpoint.shadow_variants = dict(self._green.shadows)
         endpoint.config_name = self._green.config_name
         endpoint.data_capture = self._data_capture
         self._stage("Deleting", "Terminating the instances of the old fleet.")
@@ -174,13 +179,14 @@ class Update:
         winner, loser = sorted((self._blue, self._green), key=_in_service, reverse=True)
         endpoint.routes = Routes(endpoint.name, winner)
         endpoint.variants = dict(winner.variants)
+        endpoint.shadow_variants = dict(winner.shadows)
         endpoint.config_name = winner.config_name
         if winner is self._green:
             endpoint.data_capture = self._data_capture
         await self._discard(loser)
 
     async def _discard(self, side: Side) -> None:
-        await stop_fleets(side.variants.values(), drain=True)
+        await stop_fleets(side.all_variants.values(), drain=True)
         if side.capture is not None:
             await side.capture.close()
 
@@ -190,7 +196,7 @@ class Update:
         self._endpoint.routes = Routes(self._endpoint.name, self._blue, self._green, shares)
 
     def _stage(self, status: str, message: str) -> None:
-        self._pending.stage_status = dict.fromkeys(self._green.variants, (status, message))
+        self._pending.stage_status = dict.fromkeys(self._green.all_variants, (status, message))
 
 
 def _in_service(side: Side) -> int:
