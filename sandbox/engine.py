@@ -20,6 +20,7 @@ from sandbox.aws import LocalAws
 from sandbox.clock import Clock
 from sandbox.control_plane import ControlPlane
 from sandbox.deployments import Deployments
+from sandbox.events import EventPublisher
 from sandbox.fleet import FleetManager
 from sandbox.logs import LogPublisher
 from sandbox.metrics import MetricPublisher
@@ -61,7 +62,8 @@ class Engine:
         self.metrics = MetricPublisher(self.aws)
         self.logs = LogPublisher(self.aws)
         self.fleets = FleetManager(settings, self.aws, self.metrics, self.logs)
-        self.deployments = Deployments(self.stores, self.fleets, self.aws, settings.clock)
+        self.events = EventPublisher(self.stores)
+        self.deployments = Deployments(self.stores, self.fleets, self.aws, settings.clock, self.events)
         self.control_plane = ControlPlane(self.stores, self.deployments, self.aws)
         self.autoscaling = ApplicationAutoScaling(self.control_plane, self.aws, settings.clock)
         self.runtime = RuntimeListener(settings, self.stores, self.metrics, self.logs, self.aws)
@@ -135,6 +137,7 @@ class Engine:
         await self.runtime.stop()
         await self.autoscaling.stop()
         await self.deployments.stop()
+        await self.events.stop()
         await self.fleets.stop()
         await self.metrics.stop()
         await self.logs.stop()

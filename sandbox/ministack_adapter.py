@@ -15,6 +15,7 @@ import asyncio
 import functools
 import importlib
 import inspect
+import json
 import logging
 import re
 import threading
@@ -30,6 +31,7 @@ from typing import Any, Protocol, overload
 from sandbox.alarms import Point
 from sandbox.cloudformation import RESOURCES, Api, Made, Resource
 from sandbox.errors import SandboxError
+from sandbox.events import SOURCE, Event
 from sandbox.protocol import Response
 from sandbox.store import Params, Scope
 
@@ -113,7 +115,9 @@ GATEWAY_HOOKS = (
     Hook("services.cloudwatch", "_set_alarm_state", _PUT),
 )
 
-CLOUDFORMATION_HOOKS = (
+# of modules that are imported after the start
+LATE_HOOKS = (
+    Hook("services.eventbridge", "_put_events", ("data", "allow_aws_source")),
     Hook("services.cloudformation.stacks", "_runs_on_worker_thread", ("resource_type",)),
     Hook("services.cloudformation.stacks", "now_iso", ()),
     Hook("services.cloudformation.provisioners", "_RESOURCE_HANDLERS", dict),
@@ -131,7 +135,7 @@ CLOUDFORMATION_HOOKS = (
 )
 
 
-def check(hooks: Iterable[Hook] = (*GATEWAY_HOOKS, *CLOUDFORMATION_HOOKS)) -> None:
+def check(hooks: Iterable[Hook] = (*GATEWAY_HOOKS, *LATE_HOOKS)) -> None:
     """Check that names of ministack are what this module takes them for.
 
     Raises:
@@ -162,7 +166,7 @@ class Ministack:
     def __init__(self, emulator: Emulator) -> None:
         check(GATEWAY_HOOKS)
         if version("ministack") != EXPECTED_VERSION:
-            check(CLOUDFORMATION_HOOKS)  # takes a second, and is done only when there is reason to
+            check(LATE_HOOKS)  # takes a second, and is done only when there is reason to
         self._emulator = emulator
         self._app = _module("app")
         self._cloudformation: Future[None] = Future()
@@ -175,6 +179,27 @@ class Ministack:
         """The gateway, as an ASGI application."""
         application: Callable[..., Awaitable[None]] = self._app.app
         return application
+
+    async def put_event(self, event: Event) -> None:
+        """Put an event of SageMaker on its account's default bus; call it on the gateway's loop.
+
+        EventBridge's own PutEvents takes no event whose source begins with ``aws.``.
+
+        Raises:
+            SandboxError: EventBridge does not take it.
+        """
+        entry = {
+            "Source": SOURCE,
+            "DetailType": event.detail_type,
+            "Resources": [event.resource],
+            "Detail": event.detail,
+        }
+        with _module("core.responses").request_scope(*event.scope):
+            status, _, body = _module("services.eventbridge")._put_events(
+                {"Entries": [entry]}, allow_aws_source=True
+            )
+        if status != 200 or json.loads(body)["FailedEntryCount"]:
+            raise SandboxError(f"EventBridge refuses it: {body}")
 
     def load_cloudformation(self) -> None:
         """Import and extend CloudFormation on a thread; its requests wait until then."""
@@ -223,7 +248,7 @@ class Ministack:
 
     def _load_cloudformation(self) -> None:
         try:
-            check(CLOUDFORMATION_HOOKS)
+            check(LATE_HOOKS)
             provisioners = _module("services.cloudformation.provisioners")
             for resource in RESOURCES:
                 self._add_resource(provisioners, resource)

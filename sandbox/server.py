@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sandbox.alarms import AlarmEvaluator
     from sandbox.clock import Clock
     from sandbox.engine import Engine
+    from sandbox.events import Event
 
 log = logging.getLogger(__name__)
 
@@ -161,6 +162,12 @@ async def _serve(settings: Settings, listener: socket.socket, engine: Engine, cl
     ministack = Ministack(engine)
     alarms = AlarmEvaluator(ministack.alarms, clock, engine.scale_on_alarm)
     tasks: set[asyncio.Task[None]] = set()
+    loop = asyncio.get_running_loop()
+
+    async def send_event(event: Event) -> None:
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(ministack.put_event(event), loop))
+
+    engine.events.connect(send_event)
 
     async def on_ready() -> None:
         tasks.add(asyncio.create_task(_evaluate_alarms(alarms, clock), name="alarms"))
@@ -174,7 +181,7 @@ async def _serve(settings: Settings, listener: socket.socket, engine: Engine, cl
 
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stopping.set)
 
     async def stopped() -> None:
         await stopping.wait()

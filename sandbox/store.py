@@ -46,6 +46,20 @@ class Record:
     modified_at: datetime
 
 
+class Stage(NamedTuple):
+    """What is being done to a variant at the moment (API_ProductionVariantStatus).
+
+    Args:
+        status: ``Creating``, ``Updating``, ``Deleting``, ``ActivatingTraffic`` or ``Baking``.
+        message: The same for people.
+        started_at: Since when, UTC.
+    """
+
+    status: str
+    message: str
+    started_at: datetime
+
+
 @dataclass
 class Variant:
     """A production or shadow variant of an endpoint as it serves now.
@@ -58,6 +72,7 @@ class Variant:
         desired_instance_count: Instances wanted; `fleet` holds those that serve.
         fleet: The instances.
         production_variant: The ProductionVariant of the configuration that it came from.
+        stage: Its ``VariantStatus``; None while nothing is done to it.
     """
 
     name: str
@@ -66,6 +81,7 @@ class Variant:
     desired_instance_count: int
     fleet: Fleet
     production_variant: Params
+    stage: Stage | None = None
 
 
 @dataclass
@@ -75,18 +91,16 @@ class Pending:
     Args:
         config_name: The configuration being deployed.
         started_at: When the update started, UTC.
-        stage_status: ``VariantStatus`` of the moment by variant name, with its message.
         variants: The green variants, by name.
         shadow_variants: The green shadow variants, by name.
-        green_share: Share of traffic that green receives, 0 to 1.
+        green_shares: Share of each variant's traffic that its green twin receives, 0 to 1, by name.
     """
 
     config_name: str
     started_at: datetime
-    stage_status: dict[str, tuple[str, str]] = field(default_factory=dict)
     variants: dict[str, Variant] = field(default_factory=dict)
     shadow_variants: dict[str, Variant] = field(default_factory=dict)
-    green_share: float = 0.0
+    green_shares: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

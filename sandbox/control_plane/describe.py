@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from sandbox.store import Endpoint, Params, Pending, Record, Variant
 
 _REASON_LENGTH = 1024  # FailureReason
@@ -57,33 +55,32 @@ def _variant(variant: Variant) -> Params:
     for member in ("ManagedInstanceScaling", "RoutingConfig"):
         if member in variant.production_variant:
             summary[member] = variant.production_variant[member]
+    if variant.stage is not None:
+        stage = variant.stage
+        summary["VariantStatus"] = [
+            {"Status": stage.status, "StatusMessage": stage.message, "StartTime": stage.started_at}
+        ]
     return summary
 
 
 def _pending(pending: Pending) -> Params:
     answer: Params = {
         "EndpointConfigName": pending.config_name,
-        "ProductionVariants": [_pending_variant(pending, each) for each in pending.variants.values()],
+        "ProductionVariants": [_pending_variant(each) for each in pending.variants.values()],
         "StartTime": pending.started_at,
     }
     if pending.shadow_variants:
         answer["ShadowProductionVariants"] = [
-            _pending_variant(pending, each) for each in pending.shadow_variants.values()
+            _pending_variant(each) for each in pending.shadow_variants.values()
         ]
     return answer
 
 
-def _pending_variant(pending: Pending, variant: Variant) -> Params:
+def _pending_variant(variant: Variant) -> Params:
     summary = _variant(variant)
     if "InstanceType" in variant.production_variant:
         summary["InstanceType"] = variant.production_variant["InstanceType"]
-    if variant.name in pending.stage_status:
-        summary["VariantStatus"] = [_stage(*pending.stage_status[variant.name], pending.started_at)]
     return summary
-
-
-def _stage(status: str, message: str, started_at: datetime) -> Params:
-    return {"Status": status, "StatusMessage": message, "StartTime": started_at}
 
 
 def _data_capture(config: Params) -> Params:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sandbox.store import Params
 
 # API_BlueGreenUpdatePolicy, API_RollingUpdatePolicy: 600 to 28,800 s; without a value the longest
 DEFAULT_TIMEOUT_SECONDS = 28_800
+# LinearStepSize is at least 10 percent, or one instance; the smallest that anybody can write is 1 percent
+_MOST_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,14 @@ class CapacitySize:
     kind: str
     value: int
 
-    def share(self, count: int) -> float:
-        """Its share of a fleet of `count` instances, 0 to 1."""
-        part = self.value / count if self.kind == "INSTANCE_COUNT" else self.value / 100
-        return min(1.0, part)
+    def instances(self, count: int, steps: int = 1) -> int:
+        """Whole instances of a fleet of `count` after so many steps, as traffic shifts by these.
 
-    def instances(self, count: int) -> int:
-        """Whole instances of a fleet of `count`: rounded down, but at least one, or nothing would move."""
-        return min(count, max(1, math.floor(self.share(count) * count + 1e-9)))
+        A percentage gives the nearest number, the lower one of two (half of three is one), but at least one,
+        or nothing would move.
+        """
+        part = steps * (self.value if self.kind == "INSTANCE_COUNT" else self.value * count / 100)
+        return min(count, max(1, math.ceil(part - 0.5)))
 
 
 @dataclass(frozen=True)
@@ -105,15 +107,25 @@ class Policy:
         whole = dict.fromkeys(counts, 1.0)
         if self.routing == "ALL_AT_ONCE" or self.step is None:
             return [whole]
-        first = {name: self.step.share(count) for name, count in counts.items()}
-        if self.routing == "CANARY":
-            return [first, whole]
-        # the epsilon keeps 3 x 33.3 % from needing a step for what rounding left over
-        steps = max(math.ceil(1.0 / share - 1e-9) for share in first.values())
-        partial = [
-            {name: min(1.0, number * share) for name, share in first.items()} for number in range(1, steps)
-        ]
-        return [*partial, whole]
+        shifts: list[dict[str, float]] = []
+        for number in range(1, 2 if self.routing == "CANARY" else max(counts.values()) + _MOST_STEPS):
+            shift = {name: self.step.instances(count, number) / count for name, count in counts.items()}
+            if shift == whole:
+                break
+            if shift not in shifts:  # ten percent more of three instances may be no instance more
+                shifts.append(shift)
+        return [*shifts, whole]
+
+
+def supports_guardrails(variants: Iterable[Params]) -> bool:
+    """Whether variants can be deployed by a policy (developer guide, deployment guardrails, "Exclusions").
+
+    Others are deployed all at once without a bake, whatever the policy says, and send no deployment events.
+
+    Args:
+        variants: ProductionVariants of the old and of the new configuration.
+    """
+    return not any(str(variant.get("InstanceType", "")).startswith("ml.inf1.") for variant in variants)
 
 
 def _size(params: Params) -> CapacitySize:

@@ -20,9 +20,10 @@ from sandbox.deployments.fleets import (
     start_fleets,
     stop_fleets,
 )
-from sandbox.deployments.policy import Policy
-from sandbox.deployments.transitions import enter, internal_reason
+from sandbox.deployments.policy import Policy, supports_guardrails
+from sandbox.deployments.transitions import Transitions, internal_reason
 from sandbox.deployments.update import Update
+from sandbox.events import EventPublisher
 from sandbox.fleet import FleetManager
 from sandbox.store import Endpoint, Params, Pending, Record, Stores, Variant
 from sandbox.traffic import Routes, Side
@@ -40,13 +41,17 @@ class Deployments:
         fleets: Makes fleets.
         aws: CloudWatch for alarms, S3 for data capture.
         clock: The time scale of bakes, waits and timeouts.
+        events: Hears of every change.
     """
 
-    def __init__(self, stores: Stores, fleets: FleetManager, aws: LocalAws, clock: Clock) -> None:
+    def __init__(
+        self, stores: Stores, fleets: FleetManager, aws: LocalAws, clock: Clock, events: EventPublisher
+    ) -> None:
         self._stores = stores
         self._fleets = fleets
         self._aws = aws
         self._clock = clock
+        self._events = events
         self._tasks: set[asyncio.Task[None]] = set()
 
     def create(self, endpoint: Endpoint, config: Record) -> None:
@@ -61,7 +66,7 @@ class Deployments:
         """
         endpoint.variants = make_variants(self._stores, self._fleets, endpoint, config, {})
         endpoint.shadow_variants = make_variants(self._stores, self._fleets, endpoint, config, {}, SHADOW)
-        enter(endpoint, "Creating")
+        self._transitions(endpoint).enter(endpoint, "Creating")
         endpoint.data_capture = config.request.get("DataCaptureConfig")
         self._spawn(endpoint, self._create(endpoint, config))
 
@@ -94,14 +99,16 @@ class Deployments:
         if deployment_config is not None:
             endpoint.deployment_config = deployment_config
         endpoint.pending = Pending(config.name, datetime.now(UTC), variants=variants, shadow_variants=shadows)
-        enter(endpoint, "Updating")
+        transitions = self._transitions(endpoint)
+        transitions.enter(endpoint, "Updating")
         update = Update(
             endpoint,
             endpoint.pending,
             endpoint.routes.blue,
             Side(config.name, variants, self._capture(endpoint, data_capture), shadows),
             data_capture,
-            Policy.of(deployment_config),
+            Policy.of(deployment_config if transitions.guarded else None),
+            transitions,
             self._aws,
             self._clock,
         )
@@ -126,7 +133,7 @@ class Deployments:
             variant.desired_instance_count = change.get(
                 "DesiredInstanceCount", variant.desired_instance_count
             )
-        enter(endpoint, "Updating")
+        self._transitions(endpoint).enter(endpoint, "Updating")
         self._spawn(endpoint, self._scale(endpoint, before))
 
     def delete(self, endpoint: Endpoint) -> None:
@@ -134,7 +141,7 @@ class Deployments:
 
         Requests that are being answered are answered; new ones are refused at once.
         """
-        enter(endpoint, "Deleting")
+        self._transitions(endpoint).enter(endpoint, "Deleting")
         side = endpoint.routes.blue if endpoint.routes is not None else None
         endpoint.routes = None
         self._spawn(endpoint, self._delete(endpoint, side))
@@ -162,9 +169,8 @@ class Deployments:
             await work
         except Exception as error:
             log.exception("work on endpoint %s failed", endpoint.name)
-            endpoint.pending = None
-            serves = endpoint.routes is not None
-            enter(endpoint, "InService" if serves else "Failed", internal_reason(error))
+            status = "Failed" if endpoint.routes is None else "InService"
+            self._transitions(endpoint).settle(endpoint, status, internal_reason(error))
 
     async def _create(self, endpoint: Endpoint, config: Record) -> None:
         variants = endpoint.all_variants
@@ -174,12 +180,12 @@ class Deployments:
             )
         except DeploymentFailed as error:
             endpoint.variants, endpoint.shadow_variants = {}, {}
-            enter(endpoint, "Failed", str(error))
+            self._transitions(endpoint).enter(endpoint, "Failed", str(error))
             return
         capture = self._capture(endpoint, endpoint.data_capture)
         side = Side(config.name, endpoint.variants, capture, endpoint.shadow_variants)
         endpoint.routes = Routes(endpoint.name, side)
-        enter(endpoint, "InService")
+        self._transitions(endpoint).enter(endpoint, "InService")
 
     async def _scale(self, endpoint: Endpoint, before: dict[str, tuple[float, int]]) -> None:
         assert endpoint.routes is not None  # noqa: S101 - the control plane updates only what serves
@@ -189,16 +195,25 @@ class Deployments:
             for name, variant in variants.items()
             if variant.desired_instance_count != before[name][1]
         }
+        transitions = self._transitions(endpoint)
+        if changed:
+            transitions.stage(
+                endpoint,
+                (variants[name] for name in changed),
+                "Updating",
+                lambda variant: _scaling(before[variant.name][1], variant.desired_instance_count),
+            )
         try:
             await scale_fleets(variants, changed)
         except DeploymentFailed as error:
+            transitions.enter(endpoint, "RollingBack")
             await self._unscale(endpoint, before, changed)
-            enter(endpoint, "InService", str(error))
+            transitions.settle(endpoint, "InService", str(error))
             return
         for variant in variants.values():
             variant.weight = variant.desired_weight
         endpoint.routes = Routes(endpoint.name, endpoint.routes.blue)
-        enter(endpoint, "InService")
+        transitions.settle(endpoint, "InService")
 
     async def _unscale(
         self, endpoint: Endpoint, before: dict[str, tuple[float, int]], changed: dict[str, int]
@@ -221,6 +236,10 @@ class Deployments:
         store.tags.pop(endpoint.arn, None)
         log.info("endpoint %s is deleted", endpoint.name)
 
+    def _transitions(self, endpoint: Endpoint) -> Transitions:
+        variants = (variant.production_variant for variant in _all_variants(endpoint))
+        return Transitions(self._events, supports_guardrails(variants))
+
     def _capture(self, endpoint: Endpoint, data_capture: Params | None) -> Capture | None:
         return Capture.of(self._aws, endpoint.scope, endpoint.name, data_capture)
 
@@ -233,6 +252,11 @@ def _kept(endpoint: Endpoint, exclude: frozenset[str]) -> dict[str, Kept]:
         )
         for name, variant in endpoint.all_variants.items()
     }
+
+
+def _scaling(before: int, after: int) -> str:
+    """The StatusMessage of a change of capacity."""
+    return f"Scaling {'out' if after > before else 'in'} desired instance count to {after}."
 
 
 def _all_variants(endpoint: Endpoint) -> list[Variant]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from sandbox.aws import LocalAws
 from sandbox.clock import Clock
 from sandbox.deployments.alarms import AlarmWatch
 from sandbox.deployments.fleets import DeploymentFailed, scale_fleets, start_fleets, stop_fleets
 from sandbox.deployments.policy import Policy, Rolling
-from sandbox.deployments.transitions import enter, internal_reason
-from sandbox.store import Endpoint, Params, Pending
+from sandbox.deployments.transitions import Transitions, internal_reason
+from sandbox.store import Endpoint, Params, Pending, Variant
 from sandbox.traffic import Routes, Side
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ class Update:
         green: The variants of the new configuration, not started.
         data_capture: DataCaptureConfig of the new configuration.
         policy: How to proceed.
+        transitions: Shows and tells what happens.
         aws: Where CloudWatch is.
         clock: The time scale.
     """
@@ -44,6 +45,7 @@ class Update:
         green: Side,
         data_capture: Params | None,
         policy: Policy,
+        transitions: Transitions,
         aws: LocalAws,
         clock: Clock,
     ) -> None:
@@ -53,6 +55,7 @@ class Update:
         self._green = green
         self._data_capture = data_capture
         self._policy = policy
+        self._transitions = transitions
         self._clock = clock
         self._watch = AlarmWatch(aws, endpoint.scope, policy.alarms, clock)
         self._counts = {name: variant.desired_instance_count for name, variant in green.variants.items()}
@@ -87,67 +90,72 @@ class Update:
 
     async def _blue_green(self) -> None:
         """A whole second fleet, then the traffic in steps."""
-        self._stage("Creating", "Launching the instances of the new fleet.")
+        self._stage_creating(self._counts | self._shadow_counts)
         await start_fleets(self._green.all_variants, self._counts | self._shadow_counts)
         for shares in self._policy.shifts(self._counts):
             self._shift(shares)
-            await self._bake(self._policy.wait)
+            await self._bake(self._policy.wait, "WaitIntervalInSeconds")
         if self._policy.termination_wait:
-            self._stage(
-                "Baking",
-                f"All traffic is on the new fleet; the old one stays for "
-                f"{self._policy.termination_wait:g} seconds (TerminationWaitInSeconds).",
-            )
-            await self._watch.bake(self._policy.termination_wait)
+            await self._bake(self._policy.termination_wait, "TerminationWaitInSeconds")
 
     async def _roll(self, rolling: Rolling) -> None:
         """Batch by batch: new instances, their share of the traffic, a bake, old instances away."""
         ((name, count),) = self._counts.items()
         (blue,) = self._blue.variants.values()
         batch = rolling.batch.instances(count)
-        for launched in (min(end, count) for end in range(batch, count + batch, batch)):
-            self._stage("Creating", f"Launching instances: {launched} of {count}.")
-            if launched <= batch:
-                await start_fleets(self._green.all_variants, {name: launched, **self._shadow_counts})
+        launched = 0
+        while launched < count:
+            added = min(batch, count - launched)
+            if launched:
+                self._stage_creating({name: added})
+                await scale_fleets(self._green.variants, {name: launched + added})
             else:
-                await scale_fleets(self._green.variants, {name: launched})
+                self._stage_creating({name: added, **self._shadow_counts})
+                await start_fleets(self._green.all_variants, {name: added, **self._shadow_counts})
+            launched += added
             self._shift({name: launched / count})
-            await self._bake(self._policy.wait)
+            await self._bake(self._policy.wait, "WaitIntervalInSeconds")
             if launched < count:
                 # one old instance stays as long as old traffic comes
                 left = max(1, math.floor(blue.desired_instance_count * (1 - launched / count) + 1e-9))
+                self._stage_deleting([blue], left=left)
                 await scale_fleets(self._blue.variants, {blue.name: left})
 
-    async def _bake(self, wait: float) -> None:
-        share = self._pending.green_share
-        self._stage(
-            "Baking", f"Baking for {wait:g} seconds with {share:.0%} of the traffic on the new fleet."
-        )
+    async def _bake(self, wait: float, parameter: str) -> None:
+        if wait:
+            self._stage(
+                self._green.variants.values(),
+                "Baking",
+                lambda variant: (
+                    f"Baking for {wait:g} seconds ({parameter}) with traffic enabled on "
+                    f"{self._capacity(variant)}."
+                ),
+            )
         await self._watch.bake(wait)
 
     async def _commit(self) -> None:
         """The new fleet serves; the old one is drained and stopped."""
         endpoint = self._endpoint
         endpoint.routes = Routes(endpoint.name, self._green)
+        self._stage_deleting(self._blue.all_variants.values())
+        await self._discard(self._blue)
         endpoint.variants = dict(self._green.variants)
         endpoint.shadow_variants = dict(self._green.shadows)
         endpoint.config_name = self._green.config_name
         endpoint.data_capture = self._data_capture
-        self._stage("Deleting", "Terminating the instances of the old fleet.")
-        await self._discard(self._blue)
-        endpoint.pending = None
-        enter(endpoint, "InService")
+        self._transitions.settle(endpoint, "InService")
 
     async def _roll_back(self, reason: str) -> None:
         """All traffic to the old fleet, the new one away."""
         endpoint = self._endpoint
         # the reason is told at the end: while RollingBack the endpoint has not failed
-        enter(endpoint, "RollingBack")
+        self._transitions.enter(endpoint, "RollingBack")
         try:
             if self._policy.rolling is not None:
                 await self._restore_blue(self._policy.rolling)
-            self._pending.green_share = 0.0
+            self._pending.green_shares = {}
             endpoint.routes = Routes(endpoint.name, self._blue)
+            self._stage_deleting(self._green.all_variants.values())
             await self._discard(self._green)
         except Exception as error:
             if not isinstance(error, DeploymentFailed):
@@ -156,8 +164,7 @@ class Update:
             status, reason = "UpdateRollbackFailed", f"{reason} The rollback failed: {error}"
         else:
             status = "InService"
-        endpoint.pending = None
-        enter(endpoint, status, reason)
+        self._transitions.settle(endpoint, status, reason)
 
     async def _restore_blue(self, rolling: Rolling) -> None:
         """Bring the old fleet back to its size, in batches of RollbackMaximumBatchSize."""
@@ -166,9 +173,11 @@ class Update:
         wanted = blue.desired_instance_count
         size = len(blue.fleet.in_service())
         while size < wanted:
-            size = min(wanted, size + rolling.rollback_batch.instances(wanted))
+            added = min(wanted - size, rolling.rollback_batch.instances(wanted))
+            size += added
+            self._stage_restoring(blue, added)
             await scale_fleets(self._blue.variants, {blue.name: size})
-            share = min(self._pending.green_share, 1 - size / wanted)
+            share = min(self._pending.green_shares.get(name, 0.0), 1 - size / wanted)
             self._shift({name: share})
             if share > 0:
                 await scale_fleets(self._green.variants, {name: max(1, math.ceil(count * share - 1e-9))})
@@ -188,15 +197,43 @@ class Update:
     async def _discard(self, side: Side) -> None:
         await stop_fleets(side.all_variants.values(), drain=True)
         if side.capture is not None:
-            await side.capture.close()
+            try:
+                await side.capture.close()
+            except Exception:  # what was captured last is lost, the update is not
+                log.exception("the last captured data of endpoint %s were not written", self._endpoint.name)
 
     def _shift(self, shares: Mapping[str, float]) -> None:
-        self._stage("ActivatingTraffic", "Shifting traffic to the new fleet.")
-        self._pending.green_share = sum(shares.values()) / len(shares)
+        self._pending.green_shares = dict(shares)
         self._endpoint.routes = Routes(self._endpoint.name, self._blue, self._green, shares)
+        self._stage(
+            self._green.variants.values(),
+            "ActivatingTraffic",
+            lambda variant: f"Activating traffic on {self._capacity(variant)}.",
+        )
 
-    def _stage(self, status: str, message: str) -> None:
-        self._pending.stage_status = dict.fromkeys(self._green.all_variants, (status, message))
+    def _capacity(self, variant: Variant) -> str:
+        """Where the traffic is, in the words of the developer guide's example events."""
+        count = self._counts[variant.name]
+        active = round(self._pending.green_shares.get(variant.name, 0.0) * count)
+        kind = "full" if active == count else "canary" if self._policy.routing == "CANARY" else "partial"
+        return f"{kind} capacity of {active} instance(s)"
+
+    def _stage_creating(self, added: Mapping[str, int]) -> None:
+        variants = [self._green.all_variants[name] for name in added]
+        self._stage(variants, "Creating", lambda variant: f"Launching {added[variant.name]} instance(s).")
+
+    def _stage_restoring(self, blue: Variant, added: int) -> None:
+        self._stage([blue], "Updating", lambda _: f"Launching {added} instance(s).")
+
+    def _stage_deleting(self, variants: Iterable[Variant], *, left: int = 0) -> None:
+        self._stage(
+            variants,
+            "Deleting",
+            lambda variant: f"Terminating {len(variant.fleet.in_service()) - left} instance(s).",
+        )
+
+    def _stage(self, variants: Iterable[Variant], status: str, message: Callable[[Variant], str]) -> None:
+        self._transitions.stage(self._endpoint, variants, status, message)
 
 
 def _in_service(side: Side) -> int:

@@ -11,6 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +26,7 @@ from sandbox.autoscaling import ApplicationAutoScaling
 from sandbox.clock import Clock
 from sandbox.control_plane import ControlPlane
 from sandbox.protocol import Response, answer
-from sandbox.store import Endpoint, Params, Pending, Record, Scope, Stores, Variant
+from sandbox.store import Endpoint, Params, Pending, Record, Scope, Stage, Stores, Variant
 
 SCOPE = Scope("000000000000", "ap-northeast-2")
 ROLE = "arn:aws:iam::000000000000:role/service"
@@ -71,9 +72,9 @@ class FakeDeployments:
         self._change("update", details, endpoint, "Updating", lambda: self._serve(endpoint, config))
         if self.hold:
             endpoint.pending = Pending(config.name, datetime.now(UTC))
-            endpoint.pending.variants = dict(endpoint.variants)
-            endpoint.pending.stage_status = {
-                name: ("Baking", "Baking the new fleet") for name in endpoint.variants
+            endpoint.pending.variants = {
+                name: replace(variant, stage=Stage("Baking", "Baking the new fleet", datetime.now(UTC)))
+                for name, variant in endpoint.variants.items()
             }
 
     def update_weights_and_capacities(self, endpoint: Endpoint, desired: list[Params]) -> None:

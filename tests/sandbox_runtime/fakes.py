@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import struct
@@ -21,6 +22,7 @@ from botocore.config import Config
 from sandbox.clock import Clock
 from sandbox.deployments import Deployments
 from sandbox.engine import EngineSettings
+from sandbox.events import Event, EventPublisher
 from sandbox.fleet import FleetFailed
 from sandbox.runtime import RuntimeListener
 from sandbox.store import Endpoint, Params, Record, Scope, Stores
@@ -245,6 +247,24 @@ class FakeAws:
             raise self.broken
 
 
+class FakeBus:
+    """EventBridge as the engine sends to it; `failures` are raised by the next calls, one by one."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.failures: list[Exception] = []
+
+    async def put(self, event: Event) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.events.append(event)
+
+    def details(self, detail_type: str, endpoint: str = "ep") -> list[Params]:
+        """Details of the events of a kind about an endpoint, in order of arrival."""
+        found = [json.loads(event.detail) for event in self.events if event.detail_type == detail_type]
+        return [detail for detail in found if detail["EndpointName"] == endpoint]
+
+
 @dataclass
 class FakeMetrics:
     records: list[tuple[Scope, str, str, str, float, tuple[tuple[str, str], ...]]] = field(
@@ -287,7 +307,10 @@ class Plane:
         self.metrics = FakeMetrics()
         self.logs = FakeLogs()
         self.clock = Clock(scale)
-        self.deployments = Deployments(self.stores, self.fleets, self.aws, self.clock)
+        self.bus = FakeBus()
+        self.events = EventPublisher(self.stores)
+        self.events.connect(self.bus.put)
+        self.deployments = Deployments(self.stores, self.fleets, self.aws, self.clock, self.events)
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
         payload = {"max_payload_bytes": listener.pop("max_payload")} if "max_payload" in listener else {}
@@ -319,6 +342,7 @@ class Plane:
             client.close()
         self.run(self.listener.stop())
         self.run(self.deployments.stop())
+        self.run(self.events.stop())
         for fleet in self.fleets.made:
             self.run(fleet.stop(drain=False))
         self.run(_quiet())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any
 
 import pytest
@@ -38,7 +40,13 @@ def test_all_members_are_read() -> None:
 
 @pytest.mark.parametrize(
     ("size", "share"),
-    [({"Type": "INSTANCE_COUNT", "Value": 1}, 0.25), ({"Type": "CAPACITY_PERCENT", "Value": 10}, 0.1)],
+    [
+        ({"Type": "INSTANCE_COUNT", "Value": 1}, 0.25),
+        ({"Type": "CAPACITY_PERCENT", "Value": 50}, 0.5),
+        # traffic shifts by whole instances
+        ({"Type": "CAPACITY_PERCENT", "Value": 10}, 0.25),
+        ({"Type": "CAPACITY_PERCENT", "Value": 40}, 0.5),
+    ],
 )
 def test_canary_is_one_part_and_then_the_rest(size: dict[str, Any], share: float) -> None:
     policy = Policy.of(blue_green("CANARY", CanarySize=size))
@@ -48,9 +56,12 @@ def test_canary_is_one_part_and_then_the_rest(size: dict[str, Any], share: float
 @pytest.mark.parametrize(
     ("size", "shares"),
     [
-        ({"Type": "CAPACITY_PERCENT", "Value": 50}, [0.5, 1]),
-        ({"Type": "CAPACITY_PERCENT", "Value": 40}, [0.4, 0.8, 1]),
+        ({"Type": "CAPACITY_PERCENT", "Value": 50}, [1 / 3, 1]),
+        ({"Type": "CAPACITY_PERCENT", "Value": 40}, [1 / 3, 2 / 3, 1]),
+        ({"Type": "CAPACITY_PERCENT", "Value": 33}, [1 / 3, 2 / 3, 1]),
+        ({"Type": "CAPACITY_PERCENT", "Value": 10}, [1 / 3, 2 / 3, 1]),
         ({"Type": "INSTANCE_COUNT", "Value": 1}, [1 / 3, 2 / 3, 1]),
+        ({"Type": "INSTANCE_COUNT", "Value": 2}, [2 / 3, 1]),
     ],
 )
 def test_linear_goes_step_by_step(size: dict[str, Any], shares: list[float]) -> None:
@@ -70,6 +81,10 @@ def test_linear_never_goes_back_and_ends_whole(kind: str, value: int, counts: di
         shares = [shift[name] for shift in shifts]
         assert shares == sorted(shares)
         assert all(0 < share <= 1 for share in shares)
+    # no more steps than the timeout is checked against, and each moves something
+    most = max(math.ceil((count if kind == "INSTANCE_COUNT" else 100) / value) for count in counts.values())
+    assert len(shifts) <= most
+    assert all(before != after for before, after in itertools.pairwise(shifts))
 
 
 def test_rolling() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.errors import ServiceError
-from sandbox.store import Endpoint, Params
+from sandbox.store import Endpoint, Params, Stage
 from tests.sandbox_runtime.fakes import Load, Plane, Request, http, variant
 
 ALARMS = {"Alarms": [{"AlarmName": "errors"}]}
@@ -58,6 +58,12 @@ def green(plane: Plane, name: str = "green") -> Any:
     return store.endpoint_configs[name]
 
 
+def stage(endpoint: Endpoint) -> Stage:
+    """What is done to the new fleet's variant at the moment."""
+    pending = endpoint.pending.variants["A"].stage if endpoint.pending is not None else None
+    return pending or Stage("", "", endpoint.modified_at)
+
+
 def assert_rolled_back(plane: Plane, endpoint: Endpoint, reason: str) -> None:
     assert endpoint.status == "InService"
     assert endpoint.config_name == "blue"
@@ -102,8 +108,8 @@ def test_a_good_update_under_load_fails_no_request(
 def test_a_canary_takes_its_share_and_tells_its_stage(plane: Plane, endpoint: Endpoint) -> None:
     deployment = blue_green("CANARY", wait=3600, CanarySize=HALF)
     plane.update(endpoint, green(plane), deployment, wait=False)
-    plane.until(lambda: endpoint.pending is not None and endpoint.pending.green_share == 0.5)
-    plane.until(lambda: endpoint.pending.stage_status["A"][0] == "Baking")
+    plane.until(lambda: endpoint.pending is not None and endpoint.pending.green_shares == {"A": 0.5})
+    plane.until(lambda: stage(endpoint).status == "Baking")
     # half of the traffic is on each side, and DescribeEndpoint can show it
     seen = Counter(plane.invoke()["Body"].read() for _ in range(200))
     assert 60 <= seen[b"new"] <= 140
@@ -112,7 +118,10 @@ def test_a_canary_takes_its_share_and_tells_its_stage(plane: Plane, endpoint: En
     pending: Any = endpoint.pending
     assert pending.config_name == "green"
     assert pending.variants["A"].desired_instance_count == 2
-    assert "50% of the traffic" in pending.stage_status["A"][1]
+    assert stage(endpoint).message == (
+        "Baking for 3600 seconds (WaitIntervalInSeconds) with traffic enabled on canary capacity "
+        "of 1 instance(s)."
+    )
     # metrics tell the fleets apart
     for config in ("blue", "green"):
         assert plane.metrics.values(
@@ -134,7 +143,7 @@ def test_a_fleet_that_does_not_start_rolls_back(plane: Plane, endpoint: Endpoint
 
 def test_an_alarm_during_the_termination_wait_rolls_back(plane: Plane, endpoint: Endpoint) -> None:
     plane.update(endpoint, green(plane), blue_green(termination=3600), wait=False)
-    plane.until(lambda: endpoint.pending is not None and "stays" in endpoint.pending.stage_status["A"][1])
+    plane.until(lambda: "TerminationWaitInSeconds" in stage(endpoint).message)
     assert plane.invoke()["Body"].read() == b"new"
     plane.aws.alarms["errors"] = "ALARM"
     plane.settle(endpoint)
@@ -277,6 +286,11 @@ def test_data_capture_follows_the_configuration(plane: Plane, endpoint: Endpoint
 
 def test_stopping_in_the_middle_of_an_update(plane: Plane, endpoint: Endpoint) -> None:
     plane.update(endpoint, green(plane), blue_green(termination=3600), wait=False)
-    plane.until(lambda: endpoint.pending is not None and endpoint.pending.green_share == 1.0)
+    plane.until(lambda: stage(endpoint).status == "Baking")
+    told = len(plane.bus.events)
     plane.run(plane.deployments.stop())
+    plane.run(plane.events.stop())
+    # nothing is rolled back, told or changed any more: the process ends, and its fleets with it
+    assert (endpoint.status, endpoint.config_name) == ("Updating", "blue")
+    assert len(plane.bus.events) == told
     plane.invoke()
