@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sandbox.errors import ServiceError
+from sandbox.fleet.containers import Container
 from sandbox.runtime.request import (
     ENABLE_EXPLANATIONS,
     INFERENCE_COMPONENT,
@@ -48,6 +51,20 @@ def check_targets(model: Params, invocation: Invocation) -> None:
 def is_direct(model: Params) -> bool:
     """Whether each request names its container (InferenceExecutionConfig, mode Direct)."""
     return (model.get("InferenceExecutionConfig") or {}).get("Mode") == "Direct"
+
+
+def called(model: Params, containers: Sequence[Container], invocation: Invocation) -> Sequence[Container]:
+    """The containers of an instance that a request goes through, in order, at least one.
+
+    Args:
+        model: The CreateModel request.
+        containers: All containers of the instance.
+        invocation: The request, whose targets `check_targets` has accepted.
+    """
+    if not is_direct(model):
+        return containers
+    wanted = invocation.get(TARGET_CONTAINER)
+    return [container for container in containers if container.hostname == wanted]
 
 
 def display_name(model: Params, hostname: str) -> str:

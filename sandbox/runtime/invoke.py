@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from time import perf_counter
 from typing import TypeVar
 
 from sandbox.errors import ServiceError
-from sandbox.fleet import Instance
-from sandbox.fleet.containers import Container
+from sandbox.fleet import FleetStopped, Instance
 from sandbox.runtime import answers
 from sandbox.runtime.answers import Reply
-from sandbox.runtime.containers import check_targets, display_name, is_direct
+from sandbox.runtime.chain import OCTETS, Chain
+from sandbox.runtime.containers import check_targets
 from sandbox.runtime.observe import Observer
-from sandbox.runtime.request import CUSTOM_ATTRIBUTES, TARGET_CONTAINER, TARGET_VARIANT, Invocation
+from sandbox.runtime.request import CUSTOM_ATTRIBUTES, TARGET_VARIANT, Invocation
+from sandbox.runtime.shadow import ShadowTraffic
+from sandbox.runtime.trip import Trip
 from sandbox.runtime.upstream import Broken, NotReceived, TooLarge, Upstream
-from sandbox.store import Endpoint, Stores
+from sandbox.store import Stores
 from sandbox.traffic import Target
 
 T = TypeVar("T")
@@ -33,38 +33,8 @@ ACQUIRE_SECONDS = 0.25
 RETRY_SECONDS = 0.02
 
 _SERVING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFailed"})
-_OCTETS = b"application/octet-stream"
 _NEW_SESSION, _CLOSED_SESSION = b"x-amzn-sagemaker-new-session-id", b"x-amzn-sagemaker-closed-session-id"
 _PASSED_BACK = (CUSTOM_ATTRIBUTES, _NEW_SESSION, _CLOSED_SESSION)
-
-
-@dataclass(slots=True)
-class Trip:
-    """One invocation under way.
-
-    Args:
-        endpoint: The endpoint.
-        invocation: The request.
-        body: Its body.
-        started: `perf_counter` at its arrival.
-        deadline: Loop time at which it fails.
-        target: The variant it was sent to last.
-        instance: The instance it was sent to last.
-        model_seconds: Time in containers so far.
-        status: Status of the model; 0 without an answer.
-        container: Name of the last container, for messages.
-    """
-
-    endpoint: Endpoint
-    invocation: Invocation
-    body: bytes
-    started: float
-    deadline: float
-    target: Target | None = None
-    instance: Instance | None = None
-    model_seconds: float = 0.0
-    status: int = 0
-    container: str = "primary"
 
 
 class Invoker:
@@ -95,6 +65,8 @@ class Invoker:
         self._time_limit = time_limit
         self.observer = observer
         self.upstream = upstream
+        self.chain = Chain(upstream, observer, max_payload)
+        self.shadows = ShadowTraffic(self._send_copy, observer, chance=chance)
 
     def begin(self, invocation: Invocation, body: bytes, started: float, time_limit: float) -> Trip:
         """Find the endpoint.
@@ -155,16 +127,18 @@ class Invoker:
     async def _until_received(self, trip: Trip, visit: Callable[[Trip, Target, Instance], Awaitable[T]]) -> T:
         loop = asyncio.get_running_loop()
         while True:
-            routes = trip.endpoint.routes
-            if routes is None or trip.endpoint.status not in _SERVING:
-                raise answers.not_serving(trip.endpoint)
             trip.instance = None
-            trip.target = target = routes.choose(self._chance, trip.invocation.get(TARGET_VARIANT))
+            trip.target = target = trip.copy_for or self._choose(trip)
             fleet = target.variant.fleet
             check_targets(fleet.model.request, trip.invocation)
+            if target.shadows and not trip.copied:
+                trip.copied = True
+                self.shadows.copy(trip, target.shadows)
             try:
                 instance = await fleet.acquire(loop.time() + ACQUIRE_SECONDS)
-            except TimeoutError:
+            except TimeoutError as error:
+                if trip.copy_for is not None and isinstance(error, FleetStopped):
+                    raise answers.not_serving(trip.endpoint) from error
                 # none in service, or the fleet was stopped: see where traffic goes now, until the deadline
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
@@ -179,70 +153,29 @@ class Invoker:
             trip.instance = None
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _through_containers(self, trip: Trip, target: Target, instance: Instance) -> Reply:
-        """The one container, the named one, or all of them in a row, each fed by the one before."""
-        invocation, body = trip.invocation, trip.body
-        model = target.variant.fleet.model.request
-        containers = instance.containers
-        if is_direct(model):
-            wanted = invocation.get(TARGET_CONTAINER)
-            containers = [container for container in containers if container.hostname == wanted]
-        headers: dict[bytes, bytes] = {}
-        lines = invocation.container_headers
-        for position, container in enumerate(containers):
-            trip.container = display_name(model, container.hostname)
-            if position:
-                # the next container is told what the one before made (Accept goes to all of them)
-                lines = _with_content_type(lines, headers.get(b"content-type", _OCTETS))
-            try:
-                headers, body = await self._ask(trip, container, lines, body)
-            except NotReceived as error:
-                if position:  # the containers before have worked on it: not to be repeated
-                    raise Broken(str(error)) from error
-                raise
-            if not 200 <= trip.status < 300:
-                raise answers.model_error(
-                    trip.endpoint, trip.container, trip.status, body.decode("utf-8", "replace")
-                )
-        content_type = headers.get(b"content-type", _OCTETS)
-        if target.capture is not None and target.capture.sampled():
-            self.observer.capture(target, invocation, trip.body, content_type, body)
-        return Reply(200, [(b"content-type", content_type), *reply_headers(target, headers)], body)
+    def _choose(self, trip: Trip) -> Target:
+        routes = trip.endpoint.routes
+        if routes is None or trip.endpoint.status not in _SERVING:
+            raise answers.not_serving(trip.endpoint)
+        return routes.choose(self._chance, trip.invocation.get(TARGET_VARIANT))
 
-    async def _ask(
-        self, trip: Trip, container: Container, lines: bytes, body: bytes
-    ) -> tuple[dict[bytes, bytes], bytes]:
-        begun = perf_counter()
-        trip.status = 0
-        try:
-            answer = await self.upstream.post(container.port, lines, body, self._max_payload)
-            try:
-                received = await answer.body()
-                trip.status = answer.status
-            finally:
-                answer.close()
-        finally:
-            seconds = perf_counter() - begun
-            trip.model_seconds += seconds
-            if trip.container != "primary" and trip.target is not None:
-                self.observer.container_invoked(
-                    trip.endpoint.scope,
-                    trip.target,
-                    container.hostname,
-                    seconds=seconds,
-                    overhead=max(0.0, begun - trip.started),
-                    status=trip.status,
-                )
-        return answer.headers, received
+    async def _send_copy(self, trip: Trip) -> None:
+        await self.travel(trip, self._through_containers)
+
+    async def _through_containers(self, trip: Trip, target: Target, instance: Instance) -> Reply:
+        headers, body = await self.chain.run(trip, target.variant.fleet.model.request, instance.containers)
+        content_type = headers.get(b"content-type", OCTETS)
+        if target.capture is not None and target.capture.sampled():
+            self.observer.capture(target, trip.invocation, trip.body, content_type, body)
+        return Reply(200, [(b"content-type", content_type), *reply_headers(target, headers)], body)
 
     def _timed_out(self, trip: Trip) -> ServiceError:
         if trip.instance is None and trip.target is not None:
             error = answers.no_instance(trip.endpoint, trip.target.variant.name)
         else:
-            text = answers.TIMED_OUT.format(
-                container="model" if trip.container == "primary" else trip.container
-            )
-            error = answers.model_error(trip.endpoint, "model", 0, text)
+            container = "model" if trip.container == "primary" else trip.container
+            text = answers.TIMED_OUT.format(container=container)
+            error = answers.model_error(trip.endpoint, container, 0, text)
         trip.status = 0
         self._note_failure(trip, error)
         return error
@@ -268,8 +201,3 @@ def reply_headers(target: Target, headers: dict[bytes, bytes]) -> list[tuple[byt
     """The response headers that tell who answered, and what the container has to say itself."""
     passed = [(name, headers[name]) for name in _PASSED_BACK if name in headers]
     return [(b"x-amzn-invoked-production-variant", target.variant.name.encode()), *passed]
-
-
-def _with_content_type(lines: bytes, content_type: bytes) -> bytes:
-    kept = [line for line in lines.split(b"\r\n") if line and not line.startswith(b"content-type:")]
-    return b"".join(line + b"\r\n" for line in (*kept, b"content-type: " + content_type))

@@ -110,6 +110,7 @@ class RuntimeListener:
             self._server.should_exit = True
             await self._task
             self._server = None
+        await self._invoker.shadows.stop()
         self._upstream.close()
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:

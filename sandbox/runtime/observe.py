@@ -75,6 +75,16 @@ class Observer:
             f"invocation failed: {error.code}: {error.message}",
         )
 
+    def dropped_copies(self, endpoint: Endpoint, target: Target, count: int) -> None:
+        """Write the log line of requests that a shadow variant should have got and did not get."""
+        self._logs.write(
+            endpoint.scope,
+            log_group(endpoint.name),
+            target.variant.name,
+            f"{count} requests were not copied to shadow variant {target.variant.name}: it is too slow, and "
+            "as many copies as the sandbox holds are waiting for it.",
+        )
+
     def capture(
         self, target: Target, invocation: Invocation, body: bytes, content_type: bytes, answer: bytes
     ) -> None:

@@ -8,13 +8,15 @@ from typing import Any
 from sandbox.errors import ServiceError
 from sandbox.fleet import Instance
 from sandbox.runtime import answers
-from sandbox.runtime.containers import display_name, is_direct
+from sandbox.runtime.chain import OCTETS
+from sandbox.runtime.containers import called
 from sandbox.runtime.event_stream import payload_part, stream_exception
-from sandbox.runtime.invoke import Invoker, Trip, reply_headers
-from sandbox.runtime.request import TARGET_CONTAINER, Invocation
+from sandbox.runtime.invoke import Invoker, reply_headers
+from sandbox.runtime.request import Invocation
+from sandbox.runtime.trip import Trip
+from sandbox.runtime.upstream import Answer
 from sandbox.traffic import Target
 
-_OCTETS = b"application/octet-stream"
 # a captured stream is kept in memory until its end
 _MAX_CAPTURED_BYTES = 1024 * 1024
 
@@ -81,42 +83,38 @@ class ResponseStream:
         await self._end()
 
     async def _relay(self, trip: Trip, target: Target, instance: Instance) -> None:
-        """Pass a container's answer on; an answer that is no success is a ModelError as ever."""
-        model = target.variant.fleet.model.request
-        container = instance.containers[-1]
-        if is_direct(model):
-            wanted = trip.invocation.get(TARGET_CONTAINER)
-            container = next(each for each in instance.containers if each.hostname == wanted)
-        elif len(instance.containers) > 1:
-            raise ServiceError(
-                "ValidationError",
-                f"Endpoint {trip.endpoint.name} is a serial inference pipeline, which cannot stream.",
-            )
-        trip.container = display_name(model, container.hostname)
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        answer = await self._invoker.upstream.post(
-            container.port, trip.invocation.container_headers, trip.body, None
-        )
-        captured = bytearray() if target.capture is not None and target.capture.sampled() else None
-        try:
-            await answer.head()
-            if not 200 <= answer.status < 300:
+        """Pass an answer on as it comes; of containers in a row it is the last one that streams.
+
+        An answer that is no success is a ModelError as ever.
+        """
+        chain, model = self._invoker.chain, target.variant.fleet.model.request
+        stages = called(model, instance.containers, trip.invocation)
+        lines, body = await chain.until_last(trip, model, stages)
+        with chain.visit(trip, model, stages, len(stages) - 1) as port:
+            answer = await self._invoker.upstream.post(port, lines, body, None)
+            try:
+                captured = await self._pass_on(trip, target, answer)
                 trip.status = answer.status
-                text = b"".join([chunk async for chunk in answer.chunks()]).decode("utf-8", "replace")
-                raise answers.model_error(trip.endpoint, trip.container, answer.status, text)
-            await self._start(target, answer.headers)
-            async for chunk in answer.chunks():
-                if captured is not None and len(captured) < _MAX_CAPTURED_BYTES:
-                    captured += chunk
-                await self._part(payload_part(chunk))
-            trip.status = answer.status
-        finally:
-            trip.model_seconds = loop.time() - begun
-            answer.close()
+            finally:
+                answer.close()
         if captured is not None:
-            content_type = answer.headers.get(b"content-type", _OCTETS)
+            content_type = answer.headers.get(b"content-type", OCTETS)
             self._invoker.observer.capture(target, trip.invocation, trip.body, content_type, bytes(captured))
+
+    async def _pass_on(self, trip: Trip, target: Target, answer: Answer) -> bytearray | None:
+        """Send a container's answer on piece by piece; returns its begin if it is to be captured."""
+        captured = bytearray() if target.capture is not None and target.capture.sampled() else None
+        await answer.head()
+        if not 200 <= answer.status < 300:
+            trip.status = answer.status
+            text = b"".join([chunk async for chunk in answer.chunks()]).decode("utf-8", "replace")
+            raise answers.model_error(trip.endpoint, trip.container, answer.status, text)
+        await self._start(target, answer.headers)
+        async for chunk in answer.chunks():
+            if captured is not None and len(captured) < _MAX_CAPTURED_BYTES:
+                captured += chunk
+            await self._part(payload_part(chunk))
+        return captured
 
     async def _start(self, target: Target, headers: dict[bytes, bytes]) -> None:
         self.started = True
@@ -126,7 +124,7 @@ class ResponseStream:
                 "status": 200,
                 "headers": [
                     (b"content-type", b"application/vnd.amazon.eventstream"),
-                    (b"x-amzn-sagemaker-content-type", headers.get(b"content-type", _OCTETS)),
+                    (b"x-amzn-sagemaker-content-type", headers.get(b"content-type", OCTETS)),
                     (b"x-amzn-requestid", self._request_id),
                     *reply_headers(target, headers),
                 ],
