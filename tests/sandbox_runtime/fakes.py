@@ -23,7 +23,7 @@ from sandbox.clock import Clock
 from sandbox.deployments import Deployments
 from sandbox.engine import EngineSettings
 from sandbox.events import Event, EventPublisher
-from sandbox.fleet import FleetFailed
+from sandbox.fleet import FleetFailed, FleetStopped
 from sandbox.runtime import RuntimeListener
 from sandbox.store import Endpoint, Params, Record, Scope, Stores
 
@@ -179,6 +179,8 @@ class FakeFleet:
 
     async def acquire(self, deadline: float) -> FakeInstance:
         while not (serving := self.in_service()):
+            if self.stopped:
+                raise FleetStopped
             if asyncio.get_running_loop().time() > deadline:
                 raise TimeoutError
             await asyncio.sleep(0.005)
