@@ -113,6 +113,8 @@ class RealtimeInference(PatternStack[RealtimeSettings]):
                 "VariantNames": variant.name,
                 "ModelArtifactUri": model.artifact_uris[0],
                 "AlarmTopicArn": topic.topic_arn,
+                "RollbackAlarmNames": ",".join(alarm.alarm_name for alarm in endpoint.rollback_alarms)
+                or None,
                 "DashboardName": monitoring.dashboard.dashboard_name,
                 "DataCaptureUri": capture.uri if capture else None,
             }

@@ -1,26 +1,19 @@
-"""Alarms on a variant: thresholds by severity, and the factory that turns them into CloudWatch alarms."""
+"""When to raise an alarm: thresholds by severity, and how long they must be exceeded."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 import aws_cdk as cdk
-from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as actions
-from aws_cdk import aws_sns as sns
-
-from constructs import Construct
 
 from .errors import Findings
-from .instances import InstanceType
 from .limits import check_integer, check_number, check_seconds
-from .metrics import PUBLISHING_PERIOD_SECONDS, VariantMetrics
+from .metrics import PUBLISHING_PERIOD_SECONDS
 
-_HOUR_SECONDS = 3600
-_DAY_SECONDS = 24 * _HOUR_SECONDS
+HOUR_SECONDS = 3600
+_DAY_SECONDS = 24 * HOUR_SECONDS
 MAX_IDLE_HOURS = 7 * 24
 """An alarm with periods of an hour looks back at most seven days (CloudWatch API operation
 PutMetricAlarm)."""
@@ -77,7 +70,7 @@ class AlarmWindow:
                 f"use {period // PUBLISHING_PERIOD_SECONDS * PUBLISHING_PERIOD_SECONDS} s",
             )
             span = period * self.evaluation_periods
-            limit = _DAY_SECONDS if period < _HOUR_SECONDS else 7 * _DAY_SECONDS
+            limit = _DAY_SECONDS if period < HOUR_SECONDS else 7 * _DAY_SECONDS
             findings.require(
                 span <= limit,
                 "period x evaluation_periods",
@@ -94,9 +87,11 @@ class AlarmThresholds:
     """When to raise an alarm, by severity; an empty mapping makes no alarm.
 
     Args:
-        server_error_rate: Share of requests answered with 5xx, above 0 up to 1.
+        server_error_rate: Share of requests answered with 5xx, above 0 up to 1; of each container too, where
+            the model has several.
         client_error_rate: Share of requests answered with 4xx, above 0 up to 1.
         model_latency_p99_seconds: 99th percentile of the container's time, in seconds, above 0.
+        container_latency_p99_seconds: The same of one container, where the model has several.
         cpu_percent: Processor use in percent of *all* vCPUs of an instance, above 0 up to 100.
         memory_percent: Memory use in percent, above 0 up to 100.
         disk_percent: Disk use in percent, above 0 up to 100; data capture pauses when the disk fills up.
@@ -111,6 +106,7 @@ class AlarmThresholds:
     server_error_rate: Mapping[Severity, float] = field(default_factory=_critical(0.05))
     client_error_rate: Mapping[Severity, float] = field(default_factory=_warning(0.25))
     model_latency_p99_seconds: Mapping[Severity, float] = field(default_factory=_critical(1.0))
+    container_latency_p99_seconds: Mapping[Severity, float] = field(default_factory=_critical(1.0))
     cpu_percent: Mapping[Severity, float] = field(default_factory=_warning(85))
     memory_percent: Mapping[Severity, float] = field(default_factory=_warning(85))
     disk_percent: Mapping[Severity, float] = field(default_factory=_warning(75))
@@ -144,167 +140,14 @@ class AlarmThresholds:
             )
         findings.raise_if_any()
 
-
-@dataclass(frozen=True)
-class RollbackAlarm:
-    """An alarm that a deployment watches while it bakes.
-
-    Args:
-        alarm: The alarm; the endpoint depends on it, so it must not depend on the endpoint.
-        endpoint_name: The endpoint whose metric it watches.
-        variant_name: The variant whose metric it watches.
-        window_seconds: Seconds from the first bad data point until the alarm is raised.
-    """
-
-    alarm: cloudwatch.AlarmBase
-    endpoint_name: str
-    variant_name: str
-    window_seconds: int
-
-
-class VariantAlarms:
-    """Makes the alarms of one variant; every one of them tells the topic.
-
-    Args:
-        scope: Where the alarms are made.
-        metrics: The variant's metrics.
-        instance_type: For the number of vCPUs.
-        thresholds: When to raise an alarm.
-        window: How long a threshold must be exceeded.
-        topic: Where alarms are sent.
-    """
-
-    def __init__(
-        self,
-        scope: Construct,
-        *,
-        metrics: VariantMetrics,
-        instance_type: InstanceType,
-        thresholds: AlarmThresholds,
-        window: AlarmWindow,
-        topic: sns.ITopic,
-    ) -> None:
-        self._scope = scope
-        self._metrics = metrics
-        self._window = window
-        self._action = actions.SnsAction(topic)
-        self.all: list[cloudwatch.Alarm] = []
-        self.rollback: list[RollbackAlarm] = []
-        period = window.period
-        over = self._over
-
-        errors = over(
-            "5xx rate", metrics.server_error_rate(period=period), thresholds.server_error_rate, text="{:.1%}"
-        )
-        over(
-            "4xx rate", metrics.client_error_rate(period=period), thresholds.client_error_rate, text="{:.1%}"
-        )
-        latency = over(
-            "model latency p99",
-            metrics.model_latency(period=period),
-            thresholds.model_latency_p99_seconds,
-            scale=1e6,
-            text="{:g} s",
-        )
-        cpus = vcpu_count(instance_type)
-        over("CPU", metrics.cpu_utilization(period=period), thresholds.cpu_percent, scale=cpus)
-        over("memory", metrics.memory_utilization(period=period), thresholds.memory_percent)
-        over("disk", metrics.disk_utilization(period=period), thresholds.disk_percent)
-        if thresholds.idle_hours is not None:
-            self._idle(thresholds.idle_hours)
-        self.rollback = [
-            RollbackAlarm(
-                alarms[max(alarms, key=list(Severity).index)],
-                metrics.endpoint_name,
-                metrics.variant_name,
-                window.seconds,
-            )
-            for alarms in (errors, latency)
-            if alarms
-        ]
-
-    def _over(
-        self,
-        subject: str,
-        metric: cloudwatch.Metric,
-        thresholds: Mapping[Severity, float],
-        *,
-        scale: float = 1,
-        text: str = "{:g} %",
-    ) -> dict[Severity, cloudwatch.Alarm]:
-        return {
-            severity: self._alarm(
-                f"{subject} {severity}",
-                metric,
-                threshold=value * scale,
-                comparison=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-                periods=self._window.evaluation_periods,
-                missing=cloudwatch.TreatMissingData.NOT_BREACHING,
-                text=f"[{severity}] {subject} of {self._name} at or above {text.format(value)}",
-            )
-            for severity, value in thresholds.items()
+    def as_warnings(self) -> AlarmThresholds:
+        """The same at each metric's lowest threshold, as warnings and without the alarm on idleness: for a
+        variant whose answers no caller sees."""
+        lowest = {
+            item.name: {Severity.WARNING: min(values.values())}
+            if (values := getattr(self, item.name))
+            else {}
+            for item in fields(self)
+            if item.name != "idle_hours"
         }
-
-    def _idle(self, hours: int) -> None:
-        self._alarm(
-            "no invocations",
-            self._metrics.invocations(period=cdk.Duration.seconds(_HOUR_SECONDS)),
-            threshold=1,
-            comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
-            periods=hours,
-            missing=cloudwatch.TreatMissingData.BREACHING,  # without requests there is no data
-            text=f"[{Severity.WARNING}] no request to {self._name} for {hours} h, and it costs money",
-        )
-
-    def _alarm(
-        self,
-        name: str,
-        metric: cloudwatch.Metric,
-        *,
-        threshold: float,
-        comparison: cloudwatch.ComparisonOperator,
-        periods: int,
-        missing: cloudwatch.TreatMissingData,
-        text: str,
-    ) -> cloudwatch.Alarm:
-        alarm = cloudwatch.Alarm(
-            self._scope,
-            _construct_id(self._metrics.variant_name, name),
-            metric=metric,
-            threshold=threshold,
-            comparison_operator=comparison,
-            evaluation_periods=periods,
-            treat_missing_data=missing,
-            alarm_description=text,
-        )
-        alarm.add_alarm_action(self._action)
-        self.all.append(alarm)
-        return alarm
-
-    @property
-    def _name(self) -> str:
-        return f"{self._metrics.endpoint_name}/{self._metrics.variant_name}"
-
-
-def vcpu_count(instance_type: InstanceType) -> int:
-    """Virtual CPUs of an instance type, from its size: an xlarge has 4, and an nxlarge n times as many.
-
-    Args:
-        instance_type: A known type; a token counts as one with 2, the fewest that endpoints commonly have.
-
-    Returns:
-        For example 2 for ``ml.m5.large``, 16 for ``ml.c7g.4xlarge``.
-    """
-    if instance_type.name == "ml.c4.8xlarge":
-        return 36  # the one size that breaks the rule
-    multiple = re.fullmatch(r"(\d*)xlarge", instance_type.size)
-    if multiple:
-        return 4 * int(multiple[1] or 1)
-    if instance_type.size == "medium" and not instance_type.is_burstable:
-        return 1
-    return 2
-
-
-def _construct_id(variant_name: str, name: str) -> str:
-    words = re.findall(r"[A-Za-z0-9]+", name)
-    return f"{variant_name}-{'-'.join(word[0].upper() + word[1:] for word in words)}"
+        return AlarmThresholds(**lowest, idle_hours=None)

@@ -103,7 +103,7 @@ class DeploymentPolicy(ABC):
             field,
             f"{len(alarm_names)} alarms",
             f"at most {MAX_ALARMS} alarms can turn an update back (API shape AlarmList)",
-            "combine some in a composite alarm",
+            "watch less, or combine some in a composite alarm",
         )
         for index, name in enumerate(alarm_names):
             findings.require(

@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import aws_cdk as cdk
-import jsii
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sagemaker as sagemaker
 
-from constructs import Construct, IValidation
+from constructs import Construct
 
 from .acknowledgements import acknowledge_wildcards
-from .alarms import RollbackAlarm
 from .data_capture import DataCapture
 from .deployment import DeploymentPolicy
-from .errors import Findings
+from .endpoint_checks import EndpointParts, FitsTogether, ServedShadow, ServedVariant
+from .errors import Findings, is_token
 from .limits import suggest
 from .metrics import INSTANCE_NAMESPACE, INVOCATION_NAMESPACE, VariantMetrics
-from .model import ServingModel, acknowledge_inline
+from .model import ContainerInvocation, acknowledge_inline
 from .naming import NameKind, check_name
+from .rollback import RollbackAlarm
 from .scaling import VariantScaling
-from .scaling_policies import AutoScaling
+from .scaling_policies import AutoScaling, ScalingMetric
 from .storage import EncryptionKey, Retention
-from .variants import InstanceVariant, check_variants
+from .variants import InstanceVariant, check_shadow, check_variants
 
-
-@dataclass(frozen=True, kw_only=True)
-class ServedVariant:
-    """A variant together with the model that it serves.
-
-    Args:
-        model: The model.
-        variant: How much of the traffic it gets, and on what machines.
-    """
-
-    model: ServingModel
-    variant: InstanceVariant
+__all__ = ["ServedShadow", "ServedVariant", "ServingEndpoint"]
 
 
 class ServingEndpoint(Construct):
@@ -53,14 +41,18 @@ class ServingEndpoint(Construct):
         endpoint_name: 1 to 63 letters, digits and hyphens, a plain text. Clients use it; a new name is a new
             endpoint.
         variants: 1 to 10 variants with their models; keep variant names, deployment guardrails go by them.
+        shadow: A variant that gets a copy of the requests, with its model; beside exactly one variant.
+            Default: none.
         key: Encrypts the instances' storage, the logs and what is captured.
         retention: How long logs are kept, and whether they outlive the stack.
         deployment: How an update reaches the endpoint. Default: all at once, without a bake.
-        rollback_alarms: Alarms that take an update back while it bakes, up to 10; from
-            `EndpointMonitoring.rollback_alarms`.
+        rollback_alarms: What takes an update back while it bakes, up to 10: those of
+            `EndpointMonitoring.rollback_alarms`, of which the endpoint makes alarms on its new fleet, and
+            alarms of your own, which must not depend on the endpoint.
         data_capture: Record requests and answers. Default: no.
-        retain_weights: Keep variant weights that were set at run time when the stack is updated. Default: the
-            weights are those of the variants. (Instance counts are kept whenever a variant scales.)
+        retain_weights: Keep variant weights that were set at run time when the stack is updated, by variant
+            name. Default: the weights are those of the variants. (Instance counts are kept whenever a variant
+            scales.)
 
     Attributes:
         endpoint: The underlying resource.
@@ -68,6 +60,7 @@ class ServingEndpoint(Construct):
         expected_config_name: Name of the configuration that the endpoint has after a good deployment. An
             update that was rolled back serves another one: compare it with what DescribeEndpoint tells.
         log_group: Where the containers' output goes.
+        rollback_alarms: The alarms that take an update back.
 
     Raises:
         InvalidConfiguration: Wrong name or variants. What does not fit together (variants, deployment,
@@ -81,65 +74,87 @@ class ServingEndpoint(Construct):
         *,
         endpoint_name: str,
         variants: Sequence[ServedVariant],
+        shadow: ServedShadow | None = None,
         key: EncryptionKey,
         retention: Retention,
         deployment: DeploymentPolicy | None = None,
-        rollback_alarms: Sequence[RollbackAlarm] = (),
+        rollback_alarms: Sequence[RollbackAlarm | cloudwatch.IAlarm] = (),
         data_capture: DataCapture | None = None,
         retain_weights: bool = False,
     ) -> None:
         super().__init__(scope, id_)
         self.endpoint_name = endpoint_name
-        self._served = list(variants)
-        self._deployment = deployment
-        self._rollback_alarms = list(rollback_alarms)
+        self._parts = EndpointParts(
+            endpoint_name=endpoint_name,
+            production=list(variants),
+            shadow=shadow,
+            deployment=deployment,
+            rollback_alarms=list(rollback_alarms),
+        )
         self._retain_weights = retain_weights
-        self._scalings: list[VariantScaling] = []
         self._raise_if_unusable()
-        self.node.add_validation(_FitsTogether(self))
+        self.node.add_validation(FitsTogether(self.node.path, self._parts))
 
         self.log_group = self._make_log_group(key, retention)
-        policies = self._grant_models(data_capture)
         self.config = sagemaker.CfnEndpointConfig(
             self,
             "Config",
-            production_variants=[served.variant.render(served.model.model_name) for served in self._served],
+            production_variants=[item.variant.render(item.model.model_name) for item in variants],
+            shadow_production_variants=[shadow.variant.render(shadow.model.model_name)] if shadow else None,
             kms_key_id=key.key_arn,
             data_capture_config=data_capture.render() if data_capture else None,
         )
         self.expected_config_name: str = self.config.attr_endpoint_config_name
+        # after the configuration whose fleet they watch, and before the endpoint whose deployment names them
+        self.rollback_alarms: list[cloudwatch.IAlarm] = [
+            item.make(self, self.expected_config_name) if isinstance(item, RollbackAlarm) else item
+            for item in rollback_alarms
+        ]
+        policies = self._grant_models(data_capture)
         self.endpoint = sagemaker.CfnEndpoint(
             self,
             "Resource",
             endpoint_name=endpoint_name,
             endpoint_config_name=self.expected_config_name,
-            deployment_config=deployment.render([item.alarm.alarm_name for item in self._rollback_alarms])
+            deployment_config=deployment.render([alarm.alarm_name for alarm in self.rollback_alarms])
             if deployment
             else None,
         )
         self._apply_retention()
-        # the alarms come first as well: the deployment refers to them
         self.endpoint.node.add_dependency(self.log_group, *policies)
         self._warn()
 
     @property
     def variants(self) -> list[InstanceVariant]:
-        """The variants, in order."""
-        return [served.variant for served in self._served]
+        """The production variants, in order."""
+        return self._parts.variants
 
     @property
     def endpoint_arn(self) -> str:
         """The endpoint's ARN, known at deployment."""
         return self.endpoint.ref
 
-    def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
+    def grant_invoke(self, grantee: iam.IGrantable, *, container: str | None = None) -> iam.Grant:
         """Let someone send requests, streamed answers included.
 
         Args:
             grantee: A role, user or whatever has one.
+            container: Of directly invoked containers, the hostname of the one that may be called (condition
+                key ``sagemaker:TargetContainerHostname``). Default: all.
+
+        Raises:
+            InvalidConfiguration: The containers are not invoked directly, or none has the hostname.
         """
+        conditions = None
+        if container is not None:
+            self._require_container(container)
+            # Equals and not AWS's sample's Like: a hostname has no wildcards, and none is to slip in
+            conditions = {"StringEquals": {"sagemaker:TargetContainerHostname": container}}
         return iam.Grant.add_to_principal(
-            grantee=grantee, actions=["sagemaker:InvokeEndpoint"], resource_arns=[self.endpoint_arn]
+            grantee=grantee,
+            actions=["sagemaker:InvokeEndpoint"],
+            resource_arns=[self.endpoint_arn],
+            conditions=conditions,
         )
 
     def scale_variant(self, variant_name: str, scaling: AutoScaling) -> VariantScaling:
@@ -149,7 +164,7 @@ class ServingEndpoint(Construct):
         scaling: SageMaker refuses to update a variant that is a scalable target in these ways.
 
         Args:
-            variant_name: One of the endpoint's variants.
+            variant_name: One of the endpoint's variants, or the shadow variant.
             scaling: Limits and policies.
 
         Raises:
@@ -164,15 +179,16 @@ class ServingEndpoint(Construct):
             variant_name=variant_name,
             scaling=scaling,
         )
-        self._scalings.append(made)
+        self._parts.scalings.append(made)
         self._apply_retention()
+        self._warn_of_mixed_requests(made)
         return made
 
     def metrics(self, variant_name: str | None = None) -> VariantMetrics:
         """Metrics of a variant.
 
         Args:
-            variant_name: One of the endpoint's variants; default the first.
+            variant_name: One of the endpoint's variants, or the shadow variant; default the first.
         """
         name = self.variants[0].name if variant_name is None else variant_name
         self._require_variant(name)
@@ -197,13 +213,23 @@ class ServingEndpoint(Construct):
         return self.metrics(variant_name).model_latency(statistic=statistic)
 
     def _raise_if_unusable(self) -> None:
+        parts = self._parts
         findings = Findings(self.node.path)
         check_name(findings, "endpoint_name", self.endpoint_name, NameKind.ENDPOINT)
-        check_variants(findings, self.variants)
+        check_variants(findings, parts.variants)
+        if parts.shadow is not None:
+            check_shadow(findings, parts.variants, parts.shadow.variant)
+            parts.check_shadow_models(findings)
+        if parts.deployment is not None:
+            names = [
+                item.name if isinstance(item, RollbackAlarm) else item.alarm_name
+                for item in parts.rollback_alarms
+            ]
+            parts.deployment.check_alarms(findings, names, "rollback_alarms")
         findings.raise_if_any()
 
     def _require_variant(self, name: str) -> None:
-        names = [variant.name for variant in self.variants]
+        names = [item.variant.name for item in self._parts.served]
         findings = Findings(self.node.path)
         findings.require(
             name in names,
@@ -214,11 +240,36 @@ class ServingEndpoint(Construct):
         )
         findings.raise_if_any()
 
+    def _require_container(self, hostname: str) -> None:
+        direct = [
+            item.model
+            for item in self._parts.production
+            if item.model.invocation == ContainerInvocation.DIRECT
+        ]
+        there = list(dict.fromkeys(name for model in direct for name in model.container_hostnames))
+        findings = Findings(self.node.path)
+        findings.require(
+            bool(direct),
+            "container",
+            hostname,
+            "only directly invoked containers can be granted one by one, and no model of this endpoint is "
+            "made with ContainerInvocation.DIRECT (developer guide, multi-container endpoints)",
+            "leave it out, or invoke the containers directly",
+        )
+        findings.require(
+            not direct or hostname in there or any(map(is_token, there)),
+            "container",
+            hostname,
+            f"the directly invoked containers are {', '.join(there)}",
+            suggest(hostname, there),
+        )
+        findings.raise_if_any()
+
     def _check_scalable(self, name: str) -> None:
         self._require_variant(name)
         findings = Findings(self.node.path)
         findings.require(
-            name not in [scaling.variant_name for scaling in self._scalings],
+            name not in [scaling.variant_name for scaling in self._parts.scalings],
             "variant_name",
             name,
             "scales already, and a variant is one scalable target",
@@ -246,9 +297,9 @@ class ServingEndpoint(Construct):
 
     def _grant_models(self, data_capture: DataCapture | None) -> list[iam.Policy]:
         streams = f"{self._log_group_arn}:log-stream:*"
-        alarms = [item.alarm.alarm_arn for item in self._rollback_alarms]
+        alarms = [alarm.alarm_arn for alarm in self.rollback_alarms]
         policies = []
-        for index, model in enumerate(dict.fromkeys(served.model for served in self._served)):
+        for index, model in enumerate(dict.fromkeys(item.model for item in self._parts.served)):
             statements = [
                 iam.PolicyStatement(
                     sid="WriteLogs",
@@ -286,7 +337,7 @@ class ServingEndpoint(Construct):
         return policies
 
     def _apply_retention(self) -> None:
-        keep_counts = bool(self._scalings)
+        keep_counts = bool(self._parts.scalings)
         if not (keep_counts or self._retain_weights):
             return
         kinds = {"DesiredInstanceCount": keep_counts, "DesiredWeight": self._retain_weights}
@@ -298,84 +349,29 @@ class ServingEndpoint(Construct):
         ] or None
 
     def _warn(self) -> None:
-        texts = [text for variant in self.variants for text in variant.warnings]
+        fleets = [item.variant for item in self._parts.served]
+        texts = [text for fleet in fleets for text in fleet.warnings]
         texts += [
-            f"Variant {variant.name}: the key does not encrypt the local disk of {variant.instance}; "
+            f"Variant {fleet.name}: the key does not encrypt the local disk of {fleet.instance}; "
             "the hardware does, with a key of its own."
-            for variant in self.variants
-            if variant.instance.has_local_storage
+            for fleet in fleets
+            if fleet.instance.has_local_storage
         ]
-        if self._deployment is not None:
-            texts += self._deployment.warnings_against(self.variants)
+        if self._parts.deployment is not None:
+            texts += self._parts.deployment.warnings_against(self.variants)
         for number, text in enumerate(texts):
             cdk.Annotations.of(self).add_warning_v2(f"sagemaker-serving:endpoint-{number}", text)
 
-
-@jsii.implements(IValidation)
-class _FitsTogether:
-    """What can only be told when everything is there; all findings come in one error at synth."""
-
-    def __init__(self, endpoint: ServingEndpoint) -> None:
-        self._endpoint = endpoint
-
-    def validate(self) -> list[str]:
-        findings = Findings(self._endpoint.node.path)
-        self._check_architectures(findings)
-        self._check_deployment(findings)
-        self._check_scaling(findings)
-        return [str(finding) for finding in findings.found]
-
-    def _check_architectures(self, findings: Findings) -> None:
-        for served in self._endpoint._served:
-            architecture = served.variant.instance.architecture
-            findings.require(
-                architecture in {None, served.model.architecture},
-                f"variant {served.variant.name!r}.instance_type",
-                served.variant.instance.name,
-                f"is {architecture}, and the model's images are for {served.model.architecture}",
-                f"choose an instance type that is {served.model.architecture}, "
-                f"or make the model with the architecture {architecture}",
+    def _warn_of_mixed_requests(self, made: VariantScaling) -> None:
+        (model,) = (item.model for item in self._parts.served if item.variant.name == made.variant_name)
+        metrics = [policy.metric for policy in made.scaling.policies]
+        if (
+            model.invocation == ContainerInvocation.DIRECT
+            and ScalingMetric.INVOCATIONS_PER_INSTANCE in metrics
+        ):
+            cdk.Annotations.of(made).add_warning_v2(
+                "sagemaker-serving:scaling-of-direct-containers",
+                f"Variant {made.variant_name}: InvocationsPerInstance counts the requests of all containers "
+                "alike, which measures the load only if they cost about the same (developer guide, "
+                "multi-container endpoints). Scale on CPU otherwise.",
             )
-
-    def _check_deployment(self, findings: Findings) -> None:
-        endpoint = self._endpoint
-        names = {variant.name for variant in endpoint.variants}
-        if endpoint._deployment is not None:
-            endpoint._deployment.check_against(findings, endpoint.variants)
-        bake = _bake_seconds(endpoint._deployment)
-        for index, item in enumerate(endpoint._rollback_alarms):
-            where = f"rollback_alarms[{index}]"
-            findings.require(
-                item.endpoint_name == endpoint.endpoint_name,
-                f"{where}.endpoint_name",
-                item.endpoint_name,
-                f"the alarm does not watch {endpoint.endpoint_name}, so it never sees this deployment",
-                "give the alarms of this endpoint's EndpointMonitoring",
-            )
-            findings.require(
-                item.variant_name in names,
-                f"{where}.variant_name",
-                item.variant_name,
-                f"SageMaker publishes metrics for the variants {', '.join(sorted(names))} only, "
-                "so the alarm never sees data",
-                "give the alarms of this endpoint's EndpointMonitoring",
-            )
-            findings.require(
-                bake is None or item.window_seconds <= bake,
-                f"{where}.window_seconds",
-                item.window_seconds,
-                f"the alarm needs this long to be raised, and the deployment bakes for {bake} s",
-                f"let the deployment wait {item.window_seconds} s or longer, or shorten the alarm's window",
-            )
-
-    def _check_scaling(self, findings: Findings) -> None:
-        variants = {variant.name: variant for variant in self._endpoint.variants}
-        for scaling in self._endpoint._scalings:
-            scaling.scaling.check_against(findings, variants[scaling.variant_name])
-
-
-def _bake_seconds(deployment: DeploymentPolicy | None) -> int | None:
-    """How long alarms can turn an update back; None when it is not known before deployment."""
-    if deployment is None:
-        return 0
-    return None if deployment.wait.is_unresolved() else int(deployment.wait.to_seconds())

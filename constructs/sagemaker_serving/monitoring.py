@@ -1,5 +1,4 @@
-"""Watches an endpoint: alarms that tell a topic, those among them that roll a deployment back, and a
-dashboard."""
+"""Watches an endpoint: alarms that tell a topic, what rolls a deployment back, and a dashboard."""
 
 from __future__ import annotations
 
@@ -10,32 +9,37 @@ from aws_cdk import aws_sns as sns
 
 from constructs import Construct
 
-from .alarms import AlarmThresholds, AlarmWindow, RollbackAlarm, VariantAlarms
-from .errors import Findings
-from .metrics import VariantMetrics
+from .alarm_factory import container_alarms, variant_alarms
+from .alarms import AlarmThresholds, AlarmWindow
+from .errors import Findings, is_token
+from .metrics import ContainerMetrics, VariantMetrics
 from .naming import NameKind, check_name
-from .variants import InstanceVariant, check_variants
+from .rollback import RollbackAlarm, rollback_alarms
+from .variants import InstanceFleet, InstanceVariant, ShadowVariant, check_shadow, check_variants
 
 
 class EndpointMonitoring(Construct):
-    """Alarms and a dashboard for an endpoint, made *before* it: the endpoint depends on its rollback alarms.
+    """Alarms and a dashboard for an endpoint, made *before* it: they go by its name, and see all its fleets.
 
     Args:
         endpoint_name: The endpoint's name as a plain text.
         variants: The endpoint's variants; metrics exist under these names only.
         topic: Where every alarm is sent.
+        shadow: The endpoint's shadow variant: it is graphed, and its alarms are warnings. Default: none.
+        container_hostnames: Of models with several containers: their hostnames, for alarms and graphs of each
+            (`ServingModel.container_hostnames`). Default: none; a model's only container has no such metrics.
         thresholds: When to raise an alarm. Default `AlarmThresholds()`.
         window: How long a threshold must be exceeded. It has to fit into the bake of the deployment that uses
             `rollback_alarms`. Default `AlarmWindow()`: 2 data points of 60 s.
 
     Attributes:
         alarms: All alarms.
-        rollback_alarms: Those on 5xx rate and model latency of the highest severity, for a deployment to
-            watch.
+        rollback_alarms: What a deployment watches on its new fleet: 5xx rate and model latency of the
+            production variants, of the highest severity. `ServingEndpoint` makes alarms of their own of them.
         dashboard: Named as the endpoint.
 
     Raises:
-        InvalidConfiguration: No usable endpoint name or variants.
+        InvalidConfiguration: No usable endpoint name, variants or hostnames.
     """
 
     def __init__(
@@ -46,6 +50,8 @@ class EndpointMonitoring(Construct):
         endpoint_name: str,
         variants: Sequence[InstanceVariant],
         topic: sns.ITopic,
+        shadow: ShadowVariant | None = None,
+        container_hostnames: Sequence[str] = (),
         thresholds: AlarmThresholds | None = None,
         window: AlarmWindow | None = None,
     ) -> None:
@@ -53,33 +59,61 @@ class EndpointMonitoring(Construct):
         findings = Findings(self.node.path)
         check_name(findings, "endpoint_name", endpoint_name, NameKind.ENDPOINT)
         check_variants(findings, variants)
+        if shadow is not None:
+            check_shadow(findings, variants, shadow)
+        _check_hostnames(findings, container_hostnames)
         findings.raise_if_any()
 
-        several = len(variants) > 1
-        self._graphed = [
-            VariantMetrics(endpoint_name, variant.name, label=variant.name if several else "")
-            for variant in variants
-        ]
-        made = [
-            VariantAlarms(
+        limits, window = thresholds or AlarmThresholds(), window or AlarmWindow()
+        watched: list[tuple[InstanceFleet, AlarmThresholds]] = [(variant, limits) for variant in variants]
+        if shadow is not None:
+            watched.append((shadow, limits.as_warnings()))
+        self.alarms: list[cloudwatch.Alarm] = []
+        for variant, own in watched:
+            self.alarms += variant_alarms(
                 self,
                 metrics=VariantMetrics(endpoint_name, variant.name),
                 instance_type=variant.instance,
-                thresholds=thresholds or AlarmThresholds(),
-                window=window or AlarmWindow(),
+                thresholds=own,
+                window=window,
                 topic=topic,
             )
+            for hostname in container_hostnames:
+                self.alarms += container_alarms(
+                    self,
+                    metrics=ContainerMetrics(endpoint_name, variant.name, hostname),
+                    thresholds=own,
+                    window=window,
+                    topic=topic,
+                )
+        self.rollback_alarms: list[RollbackAlarm] = [
+            alarm
             for variant in variants
+            for alarm in rollback_alarms(
+                endpoint_name=endpoint_name,
+                variant_name=variant.name,
+                thresholds=limits,
+                window=window,
+                topic=topic,
+            )
         ]
-        self.alarms: list[cloudwatch.Alarm] = [alarm for alarms in made for alarm in alarms.all]
-        self.rollback_alarms: list[RollbackAlarm] = [alarm for alarms in made for alarm in alarms.rollback]
+        names = [variant.name for variant, _ in watched]
+        several = len(names) > 1
+        self._graphed = [VariantMetrics(endpoint_name, name, label=name if several else "") for name in names]
+        self._containers = [
+            ContainerMetrics(
+                endpoint_name, name, hostname, label=f"{name} {hostname}" if several else hostname
+            )
+            for name in names
+            for hostname in container_hostnames
+        ]
         self.dashboard = cloudwatch.Dashboard(
             self, "Dashboard", dashboard_name=endpoint_name, widgets=self._rows()
         )
 
     def _rows(self) -> list[list[cloudwatch.IWidget]]:
         every = self._graph
-        return [
+        rows: list[list[cloudwatch.IWidget]] = [
             [cloudwatch.AlarmStatusWidget(alarms=self.alarms, title="Alarms", width=24, height=3)],
             [
                 every("Requests per minute", lambda metrics: [metrics.invocations()]),
@@ -106,13 +140,62 @@ class EndpointMonitoring(Construct):
                 ),
             ],
         ]
+        return [*rows, self._container_row()] if self._containers else rows
+
+    def _container_row(self) -> list[cloudwatch.IWidget]:
+        every = self._graph_containers
+        return [
+            every("Requests per container and minute", lambda metrics: [metrics.invocations()]),
+            every(
+                "Error rates of containers",
+                lambda metrics: [metrics.server_error_rate(), metrics.client_error_rate()],
+            ),
+            every(
+                "Latency of containers (microseconds)",
+                lambda metrics: [metrics.latency(statistic="p50"), metrics.latency()],
+            ),
+            every(
+                "CPU and memory of containers (percent)",
+                lambda metrics: [metrics.cpu_utilization(), metrics.memory_utilization()],
+            ),
+        ]
 
     def _graph(
         self, title: str, lines: Callable[[VariantMetrics], list[cloudwatch.Metric]]
     ) -> cloudwatch.GraphWidget:
-        return cloudwatch.GraphWidget(
-            title=title,
-            left=[metric for metrics in self._graphed for metric in lines(metrics)],
-            left_y_axis=cloudwatch.YAxisProps(min=0, show_units=False),
-            width=8,
+        return _widget(title, [metric for metrics in self._graphed for metric in lines(metrics)], width=8)
+
+    def _graph_containers(
+        self, title: str, lines: Callable[[ContainerMetrics], list[cloudwatch.Metric]]
+    ) -> cloudwatch.GraphWidget:
+        return _widget(title, [metric for metrics in self._containers for metric in lines(metrics)], width=6)
+
+
+def _widget(title: str, metrics: Sequence[cloudwatch.Metric], *, width: int) -> cloudwatch.GraphWidget:
+    return cloudwatch.GraphWidget(
+        title=title,
+        left=list(metrics),
+        left_y_axis=cloudwatch.YAxisProps(min=0, show_units=False),
+        width=width,
+    )
+
+
+def _check_hostnames(findings: Findings, hostnames: Sequence[str]) -> None:
+    findings.require(
+        len(hostnames) != 1,
+        "container_hostnames",
+        list(hostnames),
+        "SageMaker publishes metrics of containers only for models with several (developer guide, "
+        "multi-container endpoints)",
+        "leave it out, or give the hostnames of all containers",
+    )
+    for index, hostname in enumerate(hostnames):
+        where = f"container_hostnames[{index}]"
+        check_name(findings, where, hostname, NameKind.CONTAINER_HOSTNAME)
+        findings.require(
+            is_token(hostname) or hostname not in hostnames[:index],
+            where,
+            hostname,
+            "is given twice, and a hostname identifies one container",
+            "remove it here",
         )

@@ -14,7 +14,7 @@ from aws_cdk import aws_applicationautoscaling as autoscaling
 
 from .errors import Findings, is_token
 from .limits import check_integer, check_number, check_seconds
-from .variants import InstanceVariant
+from .variants import InstanceFleet
 
 _Policy = autoscaling.CfnScalingPolicy
 
@@ -228,9 +228,7 @@ class AutoScaling:
         self._check_policies(findings)
         findings.raise_if_any()
 
-    def check_against(
-        self, findings: Findings, variant: InstanceVariant, field: str = "auto_scaling"
-    ) -> None:
+    def check_against(self, findings: Findings, variant: InstanceFleet, field: str = "auto_scaling") -> None:
         """Note a finding for every rule that the range breaks on this variant.
 
         Args:

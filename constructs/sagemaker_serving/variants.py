@@ -1,4 +1,4 @@
-"""Production variants: what serves a share of an endpoint's traffic, and on what machines."""
+"""Variants: what serves a share of an endpoint's traffic, or a copy of it, and on what machines."""
 
 from __future__ import annotations
 
@@ -70,15 +70,15 @@ class PrefixAwareRouting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InstanceVariant:
-    """A production variant that runs on instances of one type (API shape ProductionVariant).
+class InstanceFleet:
+    """What `InstanceVariant` and `ShadowVariant` share: instances of one type that serve a model (API shape
+    ProductionVariant).
 
     Args:
         instance_type: For example ``ml.c7g.large``.
-        name: Stable: metrics, alarms, scaling and deployment guardrails go by it. Default ``primary``.
+        name: Stable: metrics, alarms, scaling and deployment guardrails go by it.
         initial_instance_count: Instances at the start, 1 or more. Default 1.
-        weight: Share of the traffic relative to the other variants' weights; 0 for none but what is sent to
-            the variant by name. Default 1.0.
+        weight: See the two variants. Default 1.0.
         volume_size_gb: Size of the attached volume, 1 to 512 GB (gp2). Not for instance families with a disk
             of their own. Default: what SageMaker gives.
         model_data_download_timeout: 60 to 3600 s. Default: SageMaker's.
@@ -94,7 +94,7 @@ class InstanceVariant:
     """
 
     instance_type: InstanceType | str
-    name: str = "primary"
+    name: str
     initial_instance_count: int = 1
     weight: float = 1.0
     volume_size_gb: int | None = None
@@ -106,7 +106,7 @@ class InstanceVariant:
     enable_ssm_access: bool = False
 
     def __post_init__(self) -> None:
-        findings = Findings(f"InstanceVariant {self.name!r}")
+        findings = Findings(f"{type(self).__name__} {self.name!r}")
         check_name(findings, "name", self.name, NameKind.VARIANT)
         check_integer(
             findings,
@@ -115,7 +115,7 @@ class InstanceVariant:
             low=1,
             source="API shape InitialTaskCount: an endpoint cannot start without instances",
         )
-        check_number(findings, "weight", self.weight, low=0, source="API shape VariantWeight")
+        self._check_weight(findings)
         for field in ("model_data_download_timeout", "container_startup_timeout"):
             check_seconds(
                 findings, field, getattr(self, field), low=60, high=3600, source="API shape ProductionVariant"
@@ -124,6 +124,7 @@ class InstanceVariant:
         instance = self._resolve_instance(findings)
         self._check_volume(findings, instance)
         self._check_ami(findings, instance)
+        self._check_kind(findings, instance)
         findings.raise_if_any()
 
     @property
@@ -175,6 +176,12 @@ class InstanceVariant:
             inference_ami_version=self.inference_ami_version,
             enable_ssm_access=self.enable_ssm_access or None,
         )
+
+    def _check_weight(self, findings: Findings) -> None:
+        check_number(findings, "weight", self.weight, low=0, source="API shape VariantWeight")
+
+    def _check_kind(self, findings: Findings, instance: InstanceType | None) -> None:
+        """Check what only this kind of variant asks for."""
 
     def _resolve_instance(self, findings: Findings) -> InstanceType | None:
         try:
@@ -245,6 +252,100 @@ class InstanceVariant:
             f"is for {version.accelerator.name} instances, and {instance} has {_has(instance.accelerator)}",
             "remove it, or choose an instance type with that accelerator",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceVariant(InstanceFleet):
+    """A production variant that runs on instances of one type (API shape ProductionVariant).
+
+    Args:
+        instance_type: For example ``ml.c7g.large``.
+        name: Stable: metrics, alarms, scaling and deployment guardrails go by it. Default ``primary``.
+        weight: Share of the traffic relative to the other variants' weights; 0 for none but what is sent to
+            the variant by name. Default 1.0.
+
+    All others, and the errors: see `InstanceFleet`.
+    """
+
+    name: str = "primary"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShadowVariant(InstanceFleet):
+    """A variant that gets a copy of the production variant's requests and whose answers no caller sees (API
+    member ShadowProductionVariants; developer guide, shadow variants).
+
+    It needs exactly one production variant beside it, and models of one container each on both sides.
+
+    Args:
+        instance_type: For example ``ml.c7g.large``; not Inf1.
+        name: Its metrics appear under it. Default ``shadow``.
+        weight: Sampling share relative to the production variant's weight: equal weights copy every request,
+            half the weight copies half of them. Above 0, at most the production variant's. Default 1.0.
+
+    All others, and the errors: see `InstanceFleet`.
+    """
+
+    name: str = "shadow"
+
+    def _check_weight(self, findings: Findings) -> None:
+        check_number(
+            findings, "weight", self.weight, above=0, source="API VariantWeight; 0 would copy no request"
+        )
+
+    def _check_kind(self, findings: Findings, instance: InstanceType | None) -> None:
+        if instance is not None:
+            _refuse_inf1(findings, "instance_type", instance)
+
+
+def check_shadow(
+    findings: Findings, variants: Sequence[InstanceVariant], shadow: ShadowVariant, field: str = "shadow"
+) -> None:
+    """Note a finding for every rule that a shadow variant breaks together with the production variants.
+
+    Args:
+        findings: Where to note them.
+        variants: All production variants of the endpoint.
+        shadow: The shadow variant.
+        field: The argument that holds it.
+    """
+    if not findings.require(
+        isinstance(shadow, ShadowVariant), field, shadow, "is no ShadowVariant", "give a ShadowVariant"
+    ):
+        return
+    findings.require(
+        len(variants) == 1,
+        field,
+        f"{shadow.name!r} beside {len(variants)} production variants",
+        "a shadow variant needs exactly one production variant (API member ShadowProductionVariants)",
+        "keep one production variant, or remove the shadow variant",
+    )
+    for variant in variants:
+        findings.require(
+            is_token(variant.name) or variant.name != shadow.name,
+            f"{field}.name",
+            shadow.name,
+            "a production variant has the same name, and names are unique within an endpoint configuration",
+            "rename the shadow variant",
+        )
+        findings.require(
+            is_token(variant.weight) or shadow.weight <= variant.weight,
+            f"{field}.weight",
+            shadow.weight,
+            f"more than all requests cannot be copied: the production variant's weight is {variant.weight}",
+            f"give a number above 0, up to {variant.weight}",
+        )
+        _refuse_inf1(findings, f"variant {variant.name!r}.instance_type", variant.instance)
+
+
+def _refuse_inf1(findings: Findings, field: str, instance: InstanceType) -> None:
+    findings.require(
+        instance.family != "inf1",
+        field,
+        instance.name,
+        "Inf1 instances take no part in shadow tests (developer guide, shadow tests exclusions)",
+        "choose an instance type of another family",
+    )
 
 
 def check_variants(findings: Findings, variants: Sequence[InstanceVariant], field: str = "variants") -> None:

@@ -303,7 +303,7 @@ def test_all_that_does_not_fit_together_comes_in_one_error(
         "deployment.size",
         "rollback_alarms[0].endpoint_name = 'other'",
         "rollback_alarms[0].variant_name = 'AllTraffic'",
-        "rollback_alarms[0].window_seconds = 600",
+        "rollback_alarms[0].window = '600 s'",
         "bakes for 300 s",
         "burstable",
     ):
@@ -314,6 +314,13 @@ def test_alarms_without_a_bake_are_refused(
     app: cdk.App, make: MakeEndpoint, alarms: Callable[..., EndpointMonitoring]
 ) -> None:
     make(rollback_alarms=alarms().rollback_alarms)
+    assert "rollback_alarms = '2 alarms': without a deployment policy nothing bakes" in refused(app)
+
+
+def test_alarms_with_a_bake_of_no_length_are_refused(
+    app: cdk.App, make: MakeEndpoint, alarms: Callable[..., EndpointMonitoring]
+) -> None:
+    make(deployment=AllAtOnce(), rollback_alarms=alarms().rollback_alarms)
     assert "bakes for 0 s" in refused(app)
 
 

@@ -1,0 +1,221 @@
+"""Turns thresholds into CloudWatch alarms: of a variant, and of each of its containers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_sns as sns
+
+from constructs import Construct
+
+from .alarms import HOUR_SECONDS, AlarmThresholds, AlarmWindow, Severity
+from .instances import InstanceType
+from .metrics import ContainerMetrics, VariantMetrics
+from .naming import free_id
+
+MICROSECONDS = 1e6
+
+
+class AlarmFactory:
+    """Makes alarms that tell a topic.
+
+    Args:
+        scope: Where the alarms are made.
+        name: What they are about, as a person reads it.
+        stem: What their construct ids begin with.
+        window: How long a threshold must be exceeded.
+        topic: Where alarms are sent.
+
+    Attributes:
+        made: All alarms so far.
+    """
+
+    def __init__(
+        self, scope: Construct, *, name: str, stem: str, window: AlarmWindow, topic: sns.ITopic
+    ) -> None:
+        self._scope = scope
+        self._name = name
+        self._stem = stem
+        self._window = window
+        self._action = actions.SnsAction(topic)
+        self.made: list[cloudwatch.Alarm] = []
+
+    def over(
+        self,
+        subject: str,
+        metric: cloudwatch.Metric,
+        thresholds: Mapping[Severity, float],
+        *,
+        scale: float = 1,
+        text: str = "{:g} %",
+    ) -> None:
+        """An alarm for each severity, raised when a metric is at its threshold or above; silence is fine.
+
+        Args:
+            subject: What the metric tells, for example ``5xx rate``.
+            metric: The metric.
+            thresholds: Severity to threshold.
+            scale: What a threshold is multiplied by to be in the metric's unit.
+            text: How a threshold is written.
+        """
+        for severity, value in thresholds.items():
+            self._alarm(
+                f"{subject} {severity}",
+                metric,
+                threshold=value * scale,
+                comparison=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+                periods=self._window.evaluation_periods,
+                missing=cloudwatch.TreatMissingData.NOT_BREACHING,
+                text=f"[{severity}] {subject} of {self._name} at or above {text.format(value)}",
+            )
+
+    def idle(self, metric: cloudwatch.Metric, hours: int) -> None:
+        """An alarm after hours without a request.
+
+        Args:
+            metric: Requests, summed up over an hour.
+            hours: How many hours.
+        """
+        self._alarm(
+            "no invocations",
+            metric,
+            threshold=1,
+            comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+            periods=hours,
+            missing=cloudwatch.TreatMissingData.BREACHING,  # without requests there is no data
+            text=f"[{Severity.WARNING}] no request to {self._name} for {hours} h, and it costs money",
+        )
+
+    def _alarm(
+        self,
+        name: str,
+        metric: cloudwatch.Metric,
+        *,
+        threshold: float,
+        comparison: cloudwatch.ComparisonOperator,
+        periods: int,
+        missing: cloudwatch.TreatMissingData,
+        text: str,
+    ) -> None:
+        words = re.findall(r"[A-Za-z0-9]+", name)
+        alarm = cloudwatch.Alarm(
+            self._scope,
+            free_id(self._scope, f"{self._stem}-{'-'.join(word[0].upper() + word[1:] for word in words)}"),
+            metric=metric,
+            threshold=threshold,
+            comparison_operator=comparison,
+            evaluation_periods=periods,
+            treat_missing_data=missing,
+            alarm_description=text,
+        )
+        alarm.add_alarm_action(self._action)
+        self.made.append(alarm)
+
+
+def variant_alarms(
+    scope: Construct,
+    *,
+    metrics: VariantMetrics,
+    instance_type: InstanceType,
+    thresholds: AlarmThresholds,
+    window: AlarmWindow,
+    topic: sns.ITopic,
+) -> list[cloudwatch.Alarm]:
+    """The alarms of one variant, over all its fleets.
+
+    Args:
+        scope: Where the alarms are made.
+        metrics: The variant's metrics.
+        instance_type: For the number of vCPUs.
+        thresholds: When to raise an alarm.
+        window: How long a threshold must be exceeded.
+        topic: Where alarms are sent.
+    """
+    factory = AlarmFactory(
+        scope,
+        name=f"{metrics.endpoint_name}/{metrics.variant_name}",
+        stem=metrics.variant_name,
+        window=window,
+        topic=topic,
+    )
+    period, over = window.period, factory.over
+    over("5xx rate", metrics.server_error_rate(period=period), thresholds.server_error_rate, text="{:.1%}")
+    over("4xx rate", metrics.client_error_rate(period=period), thresholds.client_error_rate, text="{:.1%}")
+    over(
+        "model latency p99",
+        metrics.model_latency(period=period),
+        thresholds.model_latency_p99_seconds,
+        scale=MICROSECONDS,
+        text="{:g} s",
+    )
+    cpus = vcpu_count(instance_type)
+    over("CPU", metrics.cpu_utilization(period=period), thresholds.cpu_percent, scale=cpus)
+    over("memory", metrics.memory_utilization(period=period), thresholds.memory_percent)
+    over("disk", metrics.disk_utilization(period=period), thresholds.disk_percent)
+    if thresholds.idle_hours is not None:
+        factory.idle(metrics.invocations(period=cdk.Duration.seconds(HOUR_SECONDS)), thresholds.idle_hours)
+    return factory.made
+
+
+def container_alarms(
+    scope: Construct,
+    *,
+    metrics: ContainerMetrics,
+    thresholds: AlarmThresholds,
+    window: AlarmWindow,
+    topic: sns.ITopic,
+) -> list[cloudwatch.Alarm]:
+    """The alarms of one container of a variant whose model has several: they tell which one is at fault.
+
+    Args:
+        scope: Where the alarms are made.
+        metrics: The container's metrics.
+        thresholds: When to raise an alarm.
+        window: How long a threshold must be exceeded.
+        topic: Where alarms are sent.
+    """
+    factory = AlarmFactory(
+        scope,
+        name=f"{metrics.endpoint_name}/{metrics.variant_name}/{metrics.container_hostname}",
+        # no name holds a dot, so two containers never get the same id
+        stem=f"{metrics.variant_name}.{metrics.container_hostname}",
+        window=window,
+        topic=topic,
+    )
+    factory.over(
+        "5xx rate",
+        metrics.server_error_rate(period=window.period),
+        thresholds.server_error_rate,
+        text="{:.1%}",
+    )
+    factory.over(
+        "container latency p99",
+        metrics.latency(period=window.period),
+        thresholds.container_latency_p99_seconds,
+        scale=MICROSECONDS,
+        text="{:g} s",
+    )
+    return factory.made
+
+
+def vcpu_count(instance_type: InstanceType) -> int:
+    """Virtual CPUs of an instance type, from its size: an xlarge has 4, and an nxlarge n times as many.
+
+    Args:
+        instance_type: A known type; a token counts as one with 2, the fewest that endpoints commonly have.
+
+    Returns:
+        For example 2 for ``ml.m5.large``, 16 for ``ml.c7g.4xlarge``.
+    """
+    if instance_type.name == "ml.c4.8xlarge":
+        return 36  # the one size that breaks the rule
+    multiple = re.fullmatch(r"(\d*)xlarge", instance_type.size)
+    if multiple:
+        return 4 * int(multiple[1] or 1)
+    if instance_type.size == "medium" and not instance_type.is_burstable:
+        return 1
+    return 2
