@@ -59,7 +59,7 @@ class Engine:
         self.settings = settings
         self.stores = Stores()
         self.aws = LocalAws(f"http://127.0.0.1:{settings.gateway_port}")
-        self.metrics = MetricPublisher(self.aws)
+        self.metrics = MetricPublisher(self.aws, interval=settings.clock.publish_interval)
         self.logs = LogPublisher(self.aws)
         self.fleets = FleetManager(settings, self.aws, self.metrics, self.logs)
         self.events = EventPublisher(self.stores)

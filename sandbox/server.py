@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ENGINE_STOP_LIMIT = 15.0
-# CloudWatch evaluates a standard-resolution alarm every minute and a high-resolution one every 10 s
-ALARM_INTERVAL = 10.0
-MIN_ALARM_INTERVAL = 0.25
 
 
 @dataclass(frozen=True)
@@ -198,13 +195,12 @@ async def _serve(settings: Settings, listener: socket.socket, engine: Engine, cl
 
 
 async def _evaluate_alarms(alarms: AlarmEvaluator, clock: Clock) -> None:
-    interval = max(MIN_ALARM_INTERVAL, clock.real(ALARM_INTERVAL))
     while True:
         try:
             alarms.evaluate(time.time())
         except Exception:
             log.exception("alarms could not be evaluated")
-        await asyncio.sleep(interval)
+        await asyncio.sleep(clock.evaluation_interval)
 
 
 def _stop(engine: Engine) -> None:

@@ -1,8 +1,8 @@
 """When an alarm is in which state, as the CloudWatch guide describes it ("Alarm evaluation").
 
 Periods shrink with the sandbox's clock; timestamps are real. A period counts once it has been over for
-`LAG` seconds, because publishers send what they have once a second: a metric that comes a second late must
-not make an alarm flap. Waiting is needless where the running period breaches whatever may still come (a Sum,
+`Clock.data_lag`, because publishers collect before they send: a metric that comes a little late must not
+make an alarm flap. Waiting is needless where the running period breaches whatever may still come (a Sum,
 SampleCount or Maximum above the threshold, a Minimum below it): such a period counts at once, so that a
 rollback is not late. Where it cannot breach any more it counts at once for an alarm that is in ALARM, so
 that the alarm on an idle endpoint ends with the first call; for others it would hide the period before.
@@ -28,7 +28,6 @@ from sandbox.store import Scope
 
 log = logging.getLogger(__name__)
 
-LAG = 2.0  # real seconds until all publishers' data of a period are in: one second's batch, and its transport
 EXTRA_PERIODS = 2
 
 _BREACHES: dict[str, Callable[[float, float], bool]] = {
@@ -174,7 +173,7 @@ class AlarmEvaluator:
         if metric is None or not metric.is_for(alarm):
             metric = self._metrics[key] = AlarmMetric(alarm, self._clock)
         running = int(now // metric.period)
-        last = int((now - LAG) // metric.period) - 1
+        last = int((now - self._clock.data_lag) // metric.period) - 1
         metric.read(
             lambda namespace, name, dimensions, _: self._source.points(key[0], namespace, name, dimensions),
             last - rule.reads + 1,

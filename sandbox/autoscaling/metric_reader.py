@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.alarms.datapoints import AlarmMetric
-from sandbox.alarms.evaluator import LAG
 from sandbox.alarms.series import is_percentile
 from sandbox.alarms.source import Point
 from sandbox.aws import LocalAws
@@ -58,7 +57,8 @@ class MetricReader:
     def _read(self, alarm: Params, scope: Scope, since: float, with_running: bool) -> list[float]:
         metric = AlarmMetric(alarm, self._clock)
         now = time.time()
-        running, settled = int(now // metric.period), int((now - LAG) // metric.period) - 1
+        running = int(now // metric.period)
+        settled = int((now - self._clock.data_lag) // metric.period) - 1
         last = running if with_running else settled
         count = int(alarm["EvaluationPeriods"]) + last - settled
         first = last - count + 1

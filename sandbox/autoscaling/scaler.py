@@ -22,7 +22,6 @@ _COOLDOWN = 300  # AWS's default for SageMaker variants, in seconds
 _PAUSE_AFTER_FAILURE = 60
 _POLL = 0.1  # real seconds
 _SAME_EVALUATION = 2.5  # a low alarm that fired within so many evaluations is still firing
-_EVALUATION_SECONDS = 10.0
 
 
 class SageMaker(Protocol):
@@ -152,7 +151,7 @@ class Scaler:
 
     def _wishes_of_others(self, policy: Policy, current: int) -> list[int]:
         """Capacities of the other target tracking policies: all must be ready before any scales in."""
-        longest = _SAME_EVALUATION * max(0.25, self._clock.real(_EVALUATION_SECONDS))
+        longest = _SAME_EVALUATION * self._clock.evaluation_interval
         wishes = []
         for other in self._registry.policies_of(policy.target):
             tracks = other.kind == "TargetTrackingScaling" and not other.config.get("DisableScaleIn", False)

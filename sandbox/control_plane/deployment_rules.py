@@ -3,47 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sandbox.control_plane.config_rules import is_serverless
 from sandbox.store import Params
-from sandbox.validation import raise_findings
 
 _DEFAULT_TIMEOUT = 28_800  # the longest; the API names no default
 
 
-def check_deployment(deployment: Params, config: Params, old_variants: frozenset[str] | None) -> None:
-    """Check a DeploymentConfig against the configuration that it deploys.
+def deployment_findings(
+    deployment: Params,
+    config: Params,
+    old_variants: frozenset[str] | None = None,
+    kept_counts: Mapping[str, int] | None = None,
+) -> Iterator[str]:
+    """What is wrong with a DeploymentConfig for the configuration that it deploys.
 
     Args:
         deployment: DeploymentConfig.
         config: The request that made the new endpoint configuration.
         old_variants: Names of the variants that serve now; None when the endpoint is new.
-
-    Raises:
-        ServiceError: ValidationException with every finding.
+        kept_counts: Instances of variants that keep their number (RetainAllVariantProperties), by name.
     """
     variants = config["ProductionVariants"]
     counts = {v["VariantName"]: v["InitialInstanceCount"] for v in variants if "InitialInstanceCount" in v}
-    findings: list[str] = []
+    counts |= {name: count for name, count in (kept_counts or {}).items() if name in counts}
     if "BlueGreenUpdatePolicy" in deployment and "RollingUpdatePolicy" in deployment:
-        findings.append("DeploymentConfig has either BlueGreenUpdatePolicy or RollingUpdatePolicy, not both")
+        yield "DeploymentConfig has either BlueGreenUpdatePolicy or RollingUpdatePolicy, not both"
     if "BlueGreenUpdatePolicy" in deployment:
-        findings += _blue_green(deployment["BlueGreenUpdatePolicy"], counts)
+        yield from _blue_green(deployment["BlueGreenUpdatePolicy"], counts)
     if "RollingUpdatePolicy" in deployment:
-        findings += _rolling(deployment["RollingUpdatePolicy"], counts, config)
+        yield from _rolling(deployment["RollingUpdatePolicy"], counts, config)
     alarms = [
         alarm.get("AlarmName") for alarm in deployment.get("AutoRollbackConfiguration", {}).get("Alarms", [])
     ]
     if None in alarms:
-        findings.append("every alarm of AutoRollbackConfiguration needs AlarmName")
+        yield "every alarm of AutoRollbackConfiguration needs AlarmName"
     names = {variant["VariantName"] for variant in variants}
     if old_variants is not None and names != old_variants:
-        findings.append(
+        yield (
             "an update with a DeploymentConfig must keep the names of the variants: the endpoint has "
             f"{_listed(old_variants)}, the new configuration {_listed(names)}"
         )
-    raise_findings(findings)
 
 
 def _listed(names: set[str] | frozenset[str]) -> str:
@@ -74,10 +75,24 @@ def _rolling(policy: Params, counts: dict[str, int], config: Params) -> Iterator
     if len(config["ProductionVariants"]) > 1:
         yield "RollingUpdatePolicy is not supported for endpoints with several production variants"
     yield from _size("MaximumBatchSize", policy["MaximumBatchSize"], counts, lowest=5)
-    rollback = policy.get("RollbackMaximumBatchSize")
-    if rollback and rollback["Type"] == "CAPACITY_PERCENT" and rollback["Value"] > 100:
-        yield f"RollbackMaximumBatchSize must be at most 100 percent, not {rollback['Value']}"
+    if "RollbackMaximumBatchSize" in policy:
+        yield from _rollback_size(policy["RollbackMaximumBatchSize"], counts)
     yield from _timeout(policy, _steps(policy["MaximumBatchSize"], counts) * policy["WaitIntervalInSeconds"])
+
+
+def _rollback_size(size: Params, counts: Mapping[str, int]) -> Iterator[str]:
+    """A rollback may go in one batch."""
+    value = size["Value"]
+    if size["Type"] == "CAPACITY_PERCENT":
+        if value > 100:
+            yield f"RollbackMaximumBatchSize must be at most 100 percent, not {value}"
+        return
+    for name, count in counts.items():
+        if value > count:
+            yield (
+                f"RollbackMaximumBatchSize must be at most the {count} instances of variant {name}, "
+                f"not {value}"
+            )
 
 
 def _size(member: str, size: Params, counts: dict[str, int], lowest: int) -> Iterator[str]:

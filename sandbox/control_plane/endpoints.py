@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from sandbox.control_plane.deployment_rules import check_deployment
+from sandbox.control_plane.deployment_rules import deployment_findings
 from sandbox.control_plane.describe import describe_endpoint
 from sandbox.control_plane.endpoint_configs import find_config, model_names
 from sandbox.control_plane.models import find_model
@@ -78,8 +78,7 @@ class Endpoints:
         refuse_taken("endpoint", arn, store.endpoints.values())
         config = _deployable(store, params["EndpointConfigName"], scope)
         deployment = params.get("DeploymentConfig")
-        if deployment:
-            check_deployment(deployment, config.request, None)
+        raise_findings([*deployment_findings(deployment or {}, config.request)])
         set_tags(store, arn, params.get("Tags", []))
         created = now()
         endpoint = Endpoint(
@@ -130,21 +129,30 @@ class Endpoints:
         endpoint = _find(store, params["EndpointName"], scope)
         _require_updatable(endpoint)
         config = _deployable(store, params["EndpointConfigName"], scope)
-        raise_findings([*_retention(params), *self._scaled(endpoint, config)])
         deployment = params.get("DeploymentConfig")
         if deployment is None and params.get("RetainDeploymentConfig"):
             deployment = endpoint.deployment_config
+        retain_all = params.get("RetainAllVariantProperties", False)
+        exclude = frozenset(
+            item["VariantPropertyType"] for item in params.get("ExcludeRetainedVariantProperties", [])
+        )
+        findings = [*_retention(retain_all, exclude), *self._scaled(endpoint, config)]
         if deployment:
-            check_deployment(deployment, config.request, frozenset(endpoint.variants))
-        excluded = params.get("ExcludeRetainedVariantProperties", [])
+            variants = endpoint.variants
+            keeps_counts = retain_all and "DesiredInstanceCount" not in exclude
+            kept = {name: variant.desired_instance_count for name, variant in variants.items()}
+            findings += deployment_findings(
+                deployment, config.request, frozenset(variants), kept if keeps_counts else None
+            )
+        raise_findings(findings)
         self._change(
             endpoint,
             lambda: self._deployments.update(
                 endpoint,
                 config,
                 deployment,
-                retain_all=params.get("RetainAllVariantProperties", False),
-                exclude=frozenset(item["VariantPropertyType"] for item in excluded),
+                retain_all=retain_all,
+                exclude=exclude,
             ),
         )
         if deployment:
@@ -250,11 +258,10 @@ def _deployable(store: Store, config_name: str, scope: Scope) -> Record:
     return config
 
 
-def _retention(params: Params) -> Iterator[str]:
-    excluded = [item["VariantPropertyType"] for item in params.get("ExcludeRetainedVariantProperties", [])]
-    if excluded and not params.get("RetainAllVariantProperties"):
+def _retention(retain_all: bool, exclude: frozenset[str]) -> Iterator[str]:
+    if exclude and not retain_all:
         yield "ExcludeRetainedVariantProperties needs RetainAllVariantProperties true"
-    if "DataCaptureConfig" in excluded:
+    if "DataCaptureConfig" in exclude:
         yield "ExcludeRetainedVariantProperties does not support DataCaptureConfig"
 
 
@@ -268,6 +275,13 @@ def _desired(endpoint: Endpoint, desired: list[Params], may_be_zero: bool) -> It
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         yield f"every variant may come once in DesiredWeightsAndCapacities; repeated: {', '.join(repeated)}"
+    # "weight of one or more variants [...], or capacity of one variant"
+    sized = sorted({item["VariantName"] for item in desired if "DesiredInstanceCount" in item})
+    if len(sized) > 1:
+        yield (
+            "DesiredInstanceCount may be given for one variant per call (weights for any number of them); "
+            f"it is given for {', '.join(sized)}"
+        )
     weights = {name: variant.desired_weight for name, variant in endpoint.variants.items()}
     for number, item in enumerate(desired, start=1):
         name, place = item["VariantName"], f"desiredWeightsAndCapacities.{number}.member"

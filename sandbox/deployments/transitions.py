@@ -29,13 +29,14 @@ class Transitions:
     guarded: bool = True
 
     def enter(self, endpoint: Endpoint, status: str, reason: str | None = None) -> None:
-        """Bring an endpoint into a status (API_DescribeEndpoint, EndpointStatus).
+        """Bring an endpoint into a status (API_DescribeEndpoint, EndpointStatus); ends its variants' stages.
 
         Args:
             endpoint: The endpoint.
             status: The new EndpointStatus.
             reason: FailureReason; None removes the old one.
         """
+        _clear(endpoint)
         deploys = not _DEPLOYING.isdisjoint((endpoint.status, status))
         endpoint.status = status
         endpoint.failure_reason = reason
@@ -71,7 +72,7 @@ class Transitions:
             self.events.publish(endpoint, DEPLOYMENT_CHANGE)
 
     def settle(self, endpoint: Endpoint, status: str, reason: str | None = None) -> None:
-        """`enter` a status at the end of an update, when nothing is done to variants any more."""
+        """`enter` a status at the end of an update."""
         _clear(endpoint)
         endpoint.pending = None
         self.enter(endpoint, status, reason)

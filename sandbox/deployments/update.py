@@ -69,7 +69,7 @@ class Update:
         limit = asyncio.timeout(self._clock.real(self._policy.timeout))
         try:
             async with limit:
-                await self._watch.require_all_exist()
+                await self._watch.require_ready()
                 if self._policy.rolling is not None:
                     await self._roll(self._policy.rolling)
                 else:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.alarms import AlarmEvaluator, Point
-from sandbox.alarms.evaluator import LAG, Rule
+from sandbox.alarms.evaluator import Rule
 from sandbox.alarms.series import Bucket, Series
 from sandbox.clock import Clock
 from sandbox.store import Params, Scope
@@ -21,6 +21,7 @@ HOME, AWAY = Scope("000000000000", "ap-northeast-2"), Scope("000000000000", "us-
 START = 1_800_000_000.0  # a multiple of all periods used here
 POLICY = "arn:aws:autoscaling:ap-northeast-2:000000000000:scalingPolicy:1:resource/sagemaker/x:policyName/p"
 TOPIC = "arn:aws:sns:ap-northeast-2:000000000000:topic"
+LAG = Clock().data_lag
 HIGH, LOW = 10.0, 1.0  # around the threshold of 5
 
 

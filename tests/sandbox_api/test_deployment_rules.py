@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.control_plane.deployment_rules import check_deployment
-from sandbox.errors import ServiceError
+from sandbox.control_plane.deployment_rules import deployment_findings
 from sandbox.store import Params
 
 PERCENT, COUNT = "CAPACITY_PERCENT", "INSTANCE_COUNT"
@@ -65,9 +64,11 @@ def rolling(kind: str, value: int, wait: int = 0, **more: Any) -> Params:
 def test_a_policy_within_the_limits_is_accepted(deployment: Params, target: Params) -> None:
     # GIVEN a policy at the edge of what is legal
     # WHEN it is checked for a new endpoint and for an update
+    names = frozenset(variant["VariantName"] for variant in target["ProductionVariants"])
+
     # THEN it passes
-    check_deployment(deployment, target, None)
-    check_deployment(deployment, target, frozenset(v["VariantName"] for v in target["ProductionVariants"]))
+    assert list(deployment_findings(deployment, target)) == []
+    assert list(deployment_findings(deployment, target, names)) == []
 
 
 @pytest.mark.parametrize(
@@ -120,6 +121,11 @@ def test_a_policy_within_the_limits_is_accepted(deployment: Params, target: Para
             "RollbackMaximumBatchSize must be at most 100 percent, not 101",
         ),
         (
+            rolling(COUNT, 1, RollbackMaximumBatchSize={"Type": COUNT, "Value": 3}),
+            config(2),
+            "RollbackMaximumBatchSize must be at most the 2 instances of variant v0, not 3",
+        ),
+        (
             blue_green("CANARY", wait=300, timeout=600, CanarySize=(PERCENT, 10)),
             config(2),
             "600 must be greater than the sum of all waits, which is 600 seconds",
@@ -151,10 +157,40 @@ def test_a_policy_beyond_a_limit_is_refused(deployment: Params, target: Params, 
     before = copy.deepcopy(deployment)
 
     # WHEN it is checked
-    with pytest.raises(ServiceError) as caught:
-        check_deployment(deployment, target, None)
+    findings = list(deployment_findings(deployment, target))
 
-    # THEN the rule is told, and the request is untouched
-    assert caught.value.code == "ValidationException"
-    assert finding in caught.value.message
+    # THEN the rule is told once, and the request is untouched
+    assert len(findings) == 1
+    assert finding in findings[0]
     assert deployment == before
+
+
+def test_steps_are_held_against_the_instances_that_there_will_be() -> None:
+    # GIVEN a canary of two instances, for a variant that is configured with four
+    deployment, target = blue_green("CANARY", CanarySize=(COUNT, 2)), config(4)
+
+    # WHEN the endpoint has been scaled to three, and keeps that
+    findings = list(deployment_findings(deployment, target, frozenset({"v0"}), {"v0": 3, "gone": 9}))
+
+    # THEN two are too many, while they would do for a fleet as configured
+    assert findings == [
+        "CanarySize must be between 1 and 1 instances (1 to 50 percent) of variant v0, which has 3; it is 2"
+    ]
+    assert list(deployment_findings(deployment, target, frozenset({"v0"}))) == []
+
+
+def test_all_findings_are_told_together() -> None:
+    # GIVEN a rolling update of two variants of which one has another name, with too large a batch and too
+    # little time
+    deployment = rolling(PERCENT, 60, wait=600, MaximumExecutionTimeoutInSeconds=600)
+
+    # WHEN it is checked
+    findings = list(deployment_findings(deployment, config(2, 2), frozenset({"v0"})))
+
+    # THEN nothing is left for the next attempt
+    assert [finding.split()[0] for finding in findings] == [
+        "RollingUpdatePolicy",
+        "MaximumBatchSize",
+        "MaximumExecutionTimeoutInSeconds",
+        "an",
+    ]

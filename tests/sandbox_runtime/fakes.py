@@ -217,12 +217,14 @@ class FakeFleets:
 
 
 class FakeAws:
-    """CloudWatch and S3 as far as they are called; `alarms` holds states by name."""
+    """CloudWatch and S3 as far as they are called; `alarms` holds states by name, `dates` their times."""
 
     def __init__(self) -> None:
         self.data: list[Params] = []
         self.objects: dict[str, Params] = {}
         self.alarms: dict[str, str] = {}
+        self.dates: dict[str, Params] = {}
+        self.asked = 0
         self.broken: Exception | None = None
 
     def client(self, service: str, scope: Scope) -> Any:
@@ -240,8 +242,11 @@ class FakeAws:
     def describe_alarms(self, *, AlarmNames: list[str], AlarmTypes: list[str]) -> Params:  # noqa: N803 - boto3's names
         self._check()
         found = [
-            {"AlarmName": name, "StateValue": self.alarms[name]} for name in AlarmNames if name in self.alarms
+            {"AlarmName": name, "StateValue": self.alarms[name], **self.dates.get(name, {})}
+            for name in AlarmNames
+            if name in self.alarms
         ]
+        self.asked += 1
         return {"MetricAlarms": found, "CompositeAlarms": []}
 
     def _check(self) -> None:
