@@ -1,4 +1,5 @@
-"""Where data rests: the stack's own key, its encrypted buckets, and the topic that alarms are sent to."""
+"""Where data rests: the stack's own key, its encrypted buckets and queues, and the topic that alarms are sent
+to."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
 
 from constructs import Construct
 
@@ -201,15 +203,21 @@ class AccessLogBucket(s3.Bucket):
 
 
 class AlarmTopic(sns.Topic):
-    """The topic that this stack's alarms are sent to: encrypted, over TLS only, open to CloudWatch alone.
+    """The topic that this stack's alarms are sent to: encrypted, over TLS only, open to CloudWatch alarms of
+    this account, and to EventBridge when that is asked for.
 
     Args:
         key: Encrypts the messages; gets the statement that lets CloudWatch alarms use it.
         emails: Addresses that are asked to subscribe.
+
+    Attributes:
+        key: As given.
     """
 
     def __init__(self, scope: Construct, id_: str, *, key: EncryptionKey, emails: Sequence[str] = ()) -> None:
         super().__init__(scope, id_, master_key=key, enforce_ssl=True)
+        self.key = key
+        self._open_to_events = False
         stack = cdk.Stack.of(self)
         own_alarms: dict[str, dict[str, object]] = {
             "StringEquals": {"aws:SourceAccount": stack.account},
@@ -237,6 +245,54 @@ class AlarmTopic(sns.Topic):
             sns.Subscription(
                 self, f"Email{index}", topic=self, protocol=sns.SubscriptionProtocol.EMAIL, endpoint=email
             )
+
+    def allow_events(self) -> None:
+        """Let EventBridge rules send to the topic.
+
+        Without a condition on the rule: EventBridge takes none in a topic's policy (EventBridge User Guide,
+        Amazon SNS permissions), and publishes with nothing that a condition on the key could look at.
+        """
+        if self._open_to_events:
+            return
+        self._open_to_events = True
+        self.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="EventsOfRules",
+                principals=[iam.ServicePrincipal("events.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[self.topic_arn],
+            )
+        )
+        self.key.allow_service(
+            "EventsOfRules",
+            "events.amazonaws.com",
+            actions=["Decrypt", "GenerateDataKey*"],
+            conditions={},
+        )
+
+
+class DeadLetterQueue(sqs.Queue):
+    """Keeps what could not be delivered: encrypted, over TLS only, for 14 days, the longest that SQS keeps
+    messages.
+
+    Args:
+        key: Encrypts the messages. Whoever sends to the queue must be able to use it.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, key: EncryptionKey) -> None:
+        super().__init__(
+            scope,
+            id_,
+            encryption=sqs.QueueEncryption.KMS,
+            encryption_master_key=key,
+            enforce_ssl=True,
+            retention_period=cdk.Duration.days(14),
+        )
+        acknowledge(
+            self,
+            {"SQS3": "It is a dead-letter queue itself; what lands in it raises an alarm."},
+            Pack.AWS_SOLUTIONS,
+        )
 
 
 _NOT_REPLICATED = {
