@@ -2,7 +2,8 @@
 
 `manager` makes fleets, `fleet` keeps the instances of one variant, `instances` starts and ends one of them,
 `containers` is a model server, `images` says what an image needs, `artifacts` and `archives` bring the
-model's files, `output` takes what a model prints, `utilization` measures, `slots` counts against the limit.
+model's files, `output` takes what a model prints, `utilization` and `concurrency` measure, `slots` counts
+against the limit, `safe_ports` gives containers ports of their own.
 """
 
 from sandbox.fleet.failures import FleetFailed

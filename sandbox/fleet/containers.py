@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,8 @@ class Container:
         self.pid = 0
         self.exit_status: int | None = None
         self.exited = asyncio.Event()
+        self.started_at = 0.0
+        self.is_replacement = False
         self.output = output
         self._on_exit = on_exit
         self._root = root
@@ -153,24 +156,25 @@ class Container:
                 f"Install with: python -m pip install {' '.join(repr(line) for line in missing)}"
             )
 
-    def start(self, gateway_url: str, scope: Scope, lifeline: int) -> None:
+    def start(self, gateway_url: str, scope: Scope, lifeline: int, safe_ports: range) -> None:
         """Start the process; it answers /ping when its model is loaded.
 
         Args:
             gateway_url: The AWS that the model may call.
             scope: Account and Region that it calls as.
             lifeline: Read end of a pipe; the process ends when nobody holds the other end any more.
+            safe_ports: Ports that it may listen on besides.
         """
         loop = asyncio.get_running_loop()
         # bound and listening before the process starts: no race for the port, and callers wait in its queue
         with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
             self.port = listener.getsockname()[1]
             self.url = f"http://127.0.0.1:{self.port}"
-            environment = self._environment(gateway_url, scope)
+            environment = self._environment(gateway_url, scope, safe_ports)
             # on this thread: it takes a millisecond, and a cancelled task must not lose a process
             process = self._spawn(listener.fileno(), lifeline, environment)
         # our copy of the socket is closed: connections are refused from the moment the process is gone
-        self._process, self.pid = process, process.pid
+        self._process, self.pid, self.started_at = process, process.pid, time.monotonic()
         name = f"{self.output.name} exit"
         self.output.read_from(process.stdout)
         threading.Thread(target=self._wait, args=(loop, process), name=name, daemon=True).start()
@@ -191,7 +195,7 @@ class Container:
             start_new_session=True,  # so that it can be killed with all that it started
         )
 
-    def _environment(self, gateway_url: str, scope: Scope) -> dict[str, str]:
+    def _environment(self, gateway_url: str, scope: Scope, safe_ports: range) -> dict[str, str]:
         """The whole environment: nothing of the developer's own gets in."""
         python = str(Path(sys.executable).parent)
         threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -217,6 +221,7 @@ class Container:
             "SAGEMAKER_PROGRAM": self.plan.program,
             "SAGEMAKER_SUBMIT_DIRECTORY": str(self._code),
             "SAGEMAKER_BIND_TO_PORT": str(self.port),
+            "SAGEMAKER_SAFE_PORT_RANGE": f"{safe_ports.start}-{safe_ports.stop - 1}",
         }
 
     def _inside(self, value: str) -> str:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from sandbox.fleet.containers import ContainerPlan, definitions, plan
+from sandbox.fleet.containers import Container, ContainerPlan, definitions, plan
 from sandbox.fleet.failures import FleetFailed
 from sandbox.fleet.images import resolved_image
 from sandbox.fleet.instances import Instance, Launcher
@@ -236,11 +236,9 @@ class Fleet:
         watch = self._watches.pop(instance, None)
         if watch is not None:
             watch.cancel()
-        instance.idle.clear()
         self._set_state(instance, "Draining")
-        if drain and instance.in_flight:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(instance.idle.wait(), DRAIN_LIMIT)
+        if drain:
+            await _idle(instance)
         if instance in self.instances:
             self.instances.remove(instance)
         await self._discard(instance, grace)
@@ -252,35 +250,69 @@ class Fleet:
             self._slots.give_back(len(instance.containers))
 
     async def _watch(self, instance: Instance) -> None:
-        """Look after one instance until it is lost, then have it replaced."""
-        failures = 0
-        while failures < UNHEALTHY_AFTER and instance.dead() is None:
-            pause = SUSPECT_PING_INTERVAL if instance.state == "Suspect" and failures else PING_INTERVAL
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(instance.wake.wait(), pause)
-            instance.wake.clear()
-            if instance.dead() is None and await instance.healthy():
-                failures = 0
-                if instance.state == "Suspect":
-                    self._set_state(instance, "InService")
-            else:
-                failures += 1
+        """Look after one instance: start lost containers anew, or have all of it replaced."""
+        lost = await self._lost(instance)
+        while await self._restarted(instance, lost):
+            lost = await self._lost(instance)
         self.instances.remove(instance)
         self._set_state(instance, "Failed")
         del self._watches[instance]
         crashes = 1 if time.monotonic() - instance.started_at >= STABLE_AFTER else instance.crashes + 1
         self._repair(crashes)
-        await self._bury(instance)
+        await self._bury(instance, lost)
 
-    async def _bury(self, instance: Instance) -> None:
-        dead = instance.dead()
-        if dead is None:
-            reason = f"it did not answer {UNHEALTHY_AFTER} health checks in a row"
-        else:
-            reason = f"container {dead.hostname}: {await dead.why_it_ended()}"
-        text = f"Instance {instance.id} of variant {self.variant_name} is replaced: {reason}"
+    async def _lost(self, instance: Instance) -> list[Container]:
+        """Wait until containers of an instance have ended or do not answer any more."""
+        failures = 0
+        while not instance.dead():
+            pause = SUSPECT_PING_INTERVAL if instance.state == "Suspect" and failures else PING_INTERVAL
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(instance.wake.wait(), pause)
+            instance.wake.clear()
+            if instance.dead():
+                break
+            silent = await instance.silent()
+            if not silent:
+                failures = 0
+                if instance.state == "Suspect":
+                    self._set_state(instance, "InService")
+                continue
+            failures += 1
+            if failures >= UNHEALTHY_AFTER and not instance.dead():
+                return silent
+        return instance.dead()
+
+    async def _restarted(self, instance: Instance, lost: list[Container]) -> bool:
+        """Start some of several containers anew, while the others finish what they work on.
+
+        The instance takes no invocations meanwhile: it is in service only when all its containers are. A
+        container that is lost again soon takes its instance with it, which slows crash loops down.
+        """
+        if len(lost) == len(instance.containers) or any(map(_lost_again, lost)):
+            return False
+        self._set_state(instance, "Restarting")
+        for container in lost:
+            text = (
+                f"Container {container.hostname} of instance {instance.id} of variant {self.variant_name} is "
+                f"replaced: {await _why_lost(container)}"
+            )
+            log.warning("endpoint %s: %s", self.endpoint_name, text)
+            container.output.write(text)
+        try:
+            await self._launcher.restart(instance, lost)
+        except FleetFailed as failure:
+            log.warning("endpoint %s: %s", self.endpoint_name, failure.reason)
+            return False
+        self._set_state(instance, "InService")
+        return True
+
+    async def _bury(self, instance: Instance, lost: list[Container]) -> None:
+        reasons = [f"container {each.hostname}: {await _why_lost(each)}" for each in lost]
+        text = f"Instance {instance.id} of variant {self.variant_name} is replaced: {'; '.join(reasons)}"
         log.warning("endpoint %s: %s", self.endpoint_name, text)
         instance.log(text)
+        if len(lost) < len(instance.containers):
+            await _idle(instance)
         await self._discard(instance, 0)
 
     def _repair(self, crashes: int = 1) -> None:
@@ -312,3 +344,22 @@ class Fleet:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _idle(instance: Instance) -> None:
+    """Let an instance that gets no more invocations finish those it has, for at most 30 seconds."""
+    instance.idle.clear()
+    if instance.in_flight:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(instance.idle.wait(), DRAIN_LIMIT)
+
+
+def _lost_again(container: Container) -> bool:
+    """Whether a container that is lost had only just taken the place of another one."""
+    return container.is_replacement and time.monotonic() - container.started_at < STABLE_AFTER
+
+
+async def _why_lost(container: Container) -> str:
+    if container.exit_status is None:
+        return f"it did not answer {UNHEALTHY_AFTER} health checks in a row"
+    return await container.why_it_ended()

@@ -17,6 +17,7 @@ from sandbox.fleet.artifacts import ArtifactStore
 from sandbox.fleet.containers import Container, ContainerPlan
 from sandbox.fleet.failures import FleetFailed
 from sandbox.fleet.output import Output
+from sandbox.fleet.safe_ports import SafePorts
 from sandbox.logs import LogPublisher
 from sandbox.store import Params, Scope
 
@@ -34,8 +35,8 @@ class Instance:
     Args:
         id: ``i-`` and 17 hexadecimal digits.
         root: Its own folder.
-        state: ``Pending``, ``InService``, ``Suspect`` (being checked), ``Draining``, ``Failed`` or
-            ``Terminated``.
+        state: ``Pending``, ``InService``, ``Suspect`` (being checked), ``Restarting`` (one of its containers
+            is), ``Draining``, ``Failed`` or ``Terminated``.
         containers: Its model servers, in the order of the model's containers.
         in_flight: Invocations that it is working on.
         started_at: When it came into service, by time.monotonic().
@@ -54,13 +55,19 @@ class Instance:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def dead(self) -> Container | None:
-        """A container whose process has ended."""
-        return next((container for container in self.containers if container.exit_status is not None), None)
+    def dead(self) -> list[Container]:
+        """The containers whose process has ended."""
+        return [container for container in self.containers if container.exit_status is not None]
+
+    async def silent(self) -> list[Container]:
+        """The containers that do not answer their ping."""
+        containers = list(self.containers)
+        answered = await asyncio.gather(*(container.ping() for container in containers))
+        return [container for container, pong in zip(containers, answered, strict=True) if not pong]
 
     async def healthy(self) -> bool:
         """Whether every container answers its ping."""
-        return all(await asyncio.gather(*(container.ping() for container in self.containers)))
+        return not await self.silent()
 
     def log(self, line: str) -> None:
         """Add a line of the sandbox's own to the logs of its containers."""
@@ -89,6 +96,7 @@ class Launcher:
         logs: Takes output.
         lifeline: Descriptor that each process gets as standard input.
         workers: Where blocking work is done.
+        safe_ports: Gives each container ports of its own.
     """
 
     endpoint_name: str
@@ -101,6 +109,7 @@ class Launcher:
     logs: LogPublisher
     lifeline: int
     workers: Executor
+    safe_ports: SafePorts
 
     async def launch(self, plans: list[ContainerPlan]) -> Instance:
         """An instance all of whose containers have passed the health check.
@@ -112,14 +121,7 @@ class Launcher:
         instance = Instance(identity, self.work_dir / "instances" / identity)
         try:
             instance.containers = [self._container(plan, instance, len(plans)) for plan in plans]
-            await self._prepare(instance)
-            window = self._window("ContainerStartupHealthCheckTimeoutInSeconds", _HEALTH_CHECK_WINDOW)
-            for container in instance.containers:
-                container.start(self.gateway_url, self.scope, self.lifeline)
-            await self._wait_until_healthy(instance, window)
-        except OSError as error:
-            await _finish(instance.terminate(0))
-            raise FleetFailed(f"The sandbox could not start a model server: {error}.") from error
+            await self._start(instance.containers)
         except BaseException as error:
             if isinstance(error, FleetFailed):
                 instance.log(error.reason)
@@ -127,6 +129,38 @@ class Launcher:
             raise
         instance.started_at = time.monotonic()
         return instance
+
+    async def restart(self, instance: Instance, lost: list[Container]) -> None:
+        """Put fresh containers, with files of their own, in the place of some; the others are left alone.
+
+        Args:
+            instance: Their instance.
+            lost: Those to replace; one that still runs is killed.
+
+        Raises:
+            FleetFailed: See `launch`. What did not become healthy is left in its place.
+        """
+        await asyncio.gather(*(container.stop(0) for container in lost))
+        fresh: list[Container] = []
+        for old in lost:
+            new = self._container(old.plan, instance, len(instance.containers))
+            new.is_replacement = True
+            instance.containers[instance.containers.index(old)] = new
+            fresh.append(new)
+        for container in fresh:
+            await asyncio.to_thread(shutil.rmtree, instance.root / container.hostname, ignore_errors=True)
+        await self._start(fresh)
+
+    async def _start(self, containers: list[Container]) -> None:
+        """Prepare and start containers side by side; returns when all of them pass the health check."""
+        await self._prepare(containers)
+        window = self._window("ContainerStartupHealthCheckTimeoutInSeconds", _HEALTH_CHECK_WINDOW)
+        try:
+            for container in containers:
+                container.start(self.gateway_url, self.scope, self.lifeline, self.safe_ports.take())
+        except OSError as error:
+            raise FleetFailed(f"The sandbox could not start a model server: {error}.") from error
+        await self._wait_until_healthy(containers, window)
 
     def _container(self, plan: ContainerPlan, instance: Instance, count: int) -> Container:
         stream = f"{self.variant['VariantName']}/{instance.id}"
@@ -145,22 +179,26 @@ class Launcher:
         """Real seconds of a time limit that the variant may set."""
         return max(self.clock.real(self.variant.get(name, default)), _SHORTEST_WINDOW)
 
-    async def _prepare(self, instance: Instance) -> None:
+    async def _prepare(self, containers: list[Container]) -> None:
         loop = asyncio.get_running_loop()
         window = self._window("ModelDataDownloadTimeoutInSeconds", _DOWNLOAD_WINDOW)
         work = [
             loop.run_in_executor(self.workers, container.prepare, self.artifacts, self.scope)
-            for container in instance.containers
+            for container in containers
         ]
-        if await _late(work, window):
+        try:
+            late = await _late(work, window)
+        except OSError as error:
+            raise FleetFailed(f"The sandbox could not lay out a model server's files: {error}.") from error
+        if late:
             raise FleetFailed(
                 f"The model data of production variant {self.variant['VariantName']} was not there within "
                 "ModelDataDownloadTimeoutInSeconds. Raise it, or make the artifact smaller."
             )
 
-    async def _wait_until_healthy(self, instance: Instance, window: float) -> None:
+    async def _wait_until_healthy(self, containers: list[Container], window: float) -> None:
         checks: dict[asyncio.Future[None], Container] = {
-            asyncio.ensure_future(self._check(each)): each for each in instance.containers
+            asyncio.ensure_future(self._check(each)): each for each in containers
         }
         late = await _late(checks, window)
         if late:

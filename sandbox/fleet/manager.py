@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from sandbox.errors import ServiceError
 from sandbox.fleet.artifacts import ArtifactStore
+from sandbox.fleet.concurrency import Concurrency
 from sandbox.fleet.containers import definitions
 from sandbox.fleet.fleet import Fleet
 from sandbox.fleet.instances import Launcher
+from sandbox.fleet.safe_ports import SafePorts
 from sandbox.fleet.slots import Slots
 from sandbox.fleet.utilization import Metrics, Utilization
 from sandbox.store import Params, Record, Scope
@@ -65,11 +67,13 @@ class FleetManager:
         self._logs = logs
         self._artifacts = ArtifactStore(aws, settings.work_dir / "artifacts")
         self._slots = Slots(settings.max_model_servers)
+        self._safe_ports = SafePorts()
         self._fleets: set[Fleet] = set()
         self._utilization = Utilization(metrics, settings.clock)
+        self._concurrency = Concurrency(metrics, settings.clock)
         self._workers: ThreadPoolExecutor | None = None
         self._lifeline: tuple[int, int] | None = None
-        self._sampling: asyncio.Task[None] | None = None
+        self._sampling: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Empty the work folder and get ready."""
@@ -77,13 +81,16 @@ class FleetManager:
         self._settings.work_dir.mkdir(parents=True)
         self._workers = ThreadPoolExecutor(8, thread_name_prefix="fleet")
         self._lifeline = os.pipe()
-        self._sampling = asyncio.create_task(self._utilization.run(lambda: self._fleets))
+        self._sampling = [
+            asyncio.create_task(each.run(lambda: self._fleets))
+            for each in (self._utilization, self._concurrency)
+        ]
 
     async def stop(self) -> None:
         """End every fleet and every process."""
-        if self._sampling is not None:
-            self._sampling.cancel()
-            await asyncio.gather(self._sampling, return_exceptions=True)
+        for task in self._sampling:
+            task.cancel()
+        await asyncio.gather(*self._sampling, return_exceptions=True)
         await asyncio.gather(
             *(fleet.stop(drain=False) for fleet in list(self._fleets)), return_exceptions=True
         )
@@ -117,6 +124,7 @@ class FleetManager:
             logs=self._logs,
             lifeline=self._lifeline[0],
             workers=self._workers,
+            safe_ports=self._safe_ports,
         )
         fleet = Fleet(endpoint_name, production_variant, model, scope, launcher, self._slots)
         self._fleets.add(fleet)

@@ -44,17 +44,22 @@ class Metrics(Protocol):
 
 
 class Sample(NamedTuple):
-    """An instance's use in percent; of the CPU 100 for each core."""
+    """An instance's use in percent; of the CPU 100 for each core.
 
-    cpu: float
-    memory: float
+    Args:
+        containers: CPU and memory of each of its containers.
+        disk: Of all of them.
+    """
+
+    containers: list[tuple[float, float]]
     disk: float
 
 
 class Utilization:
-    """Measures every instance once a minute and records the result for its variant.
+    """Measures every instance once a minute and records the result for its variant and its containers.
 
-    Memory counts against this machine's, disk against the variant's volume.
+    A container of several has metrics of its own, and the instance has the sums. Memory counts against this
+    machine's, disk against the variant's volume.
 
     Args:
         metrics: Where the values go.
@@ -87,14 +92,19 @@ class Utilization:
             for fleet, instance in instances
         ]
         samples = await asyncio.to_thread(self._measure, measured)
-        for (fleet, _), sample in zip(instances, samples, strict=True):
+        for (fleet, instance), sample in zip(instances, samples, strict=True):
             if sample is None:
                 continue
-            dimensions = (("EndpointName", fleet.endpoint_name), ("VariantName", fleet.variant_name))
-            for name, value in zip(("CPU", "Memory", "Disk"), sample, strict=True):
-                self._metrics.record(
-                    fleet.scope, NAMESPACE, f"{name}Utilization", "Percent", value, dimensions
-                )
+            cpu, memory = (sum(values) for values in zip(*sample.containers, strict=True))
+            self._record(fleet, {"CPU": cpu, "Memory": memory, "Disk": sample.disk})
+            if len(sample.containers) > 1:
+                for container, (cpu, memory) in zip(instance.containers, sample.containers, strict=True):
+                    self._record(fleet, {"CPU": cpu, "Memory": memory}, ("ContainerName", container.hostname))
+
+    def _record(self, fleet: Fleet, used: dict[str, float], *more: tuple[str, str]) -> None:
+        dimensions = (("EndpointName", fleet.endpoint_name), ("VariantName", fleet.variant_name), *more)
+        for name, value in used.items():
+            self._metrics.record(fleet.scope, NAMESPACE, f"{name}Utilization", "Percent", value, dimensions)
 
     def _measure(self, instances: list[tuple[list[int], Path, float]]) -> list[Sample | None]:
         current = {pid for pids, _, _ in instances for pid in pids}
@@ -109,13 +119,15 @@ class Utilization:
             for pid in new:
                 self._processes[pid] = psutil.Process(pid)
             processes = [self._processes[pid] for pid in pids]
-            cpu = sum(process.cpu_percent() for process in processes)
-            memory = sum(process.memory_info().rss for process in processes)
+            used = [
+                (process.cpu_percent(), 100 * process.memory_info().rss / memory_total)
+                for process in processes
+            ]
         except psutil.Error:  # it ended meanwhile
             return None
         if new:
             return None
-        return Sample(cpu, 100 * memory / memory_total, 100 * _size(root) / (volume_gb * 1024**3))
+        return Sample(used, 100 * _size(root) / (volume_gb * 1024**3))
 
 
 def _size(root: Path) -> int:
