@@ -1,7 +1,8 @@
 """Raw review text to the spelling that the classifier has seen most: one function per kind of noise.
 
 The targets are tokens that Korean reviews use anyway (``^^``, ``ㅠㅠ``, ``ㅡㅡ``, ``♥``, ``굿``), not
-invented ones, so that a classifier trained on plain reviews understands them. README.md gives the measurements.
+invented ones, so that a classifier trained on plain reviews understands them. README.md gives the
+measurements.
 """
 
 from __future__ import annotations

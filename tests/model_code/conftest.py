@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -50,6 +50,12 @@ def load_model_code(name: str) -> SimpleNamespace:
     with _importable(folder, {}):
         modules = {module: importlib.import_module(module) for module in _modules(folder)}
     return SimpleNamespace(folder=folder, **modules)
+
+
+@pytest.fixture(scope="session")
+def load_code() -> Callable[[str], SimpleNamespace]:
+    """`load_model_code`, for tests of several models."""
+    return load_model_code
 
 
 @pytest.fixture(scope="module")
