@@ -4,66 +4,29 @@ from __future__ import annotations
 
 from sandbox.control_plane.config_rules import check_config
 from sandbox.control_plane.models import find_model
-from sandbox.control_plane.resources import (
-    answer_page,
-    arn_of,
-    list_resources,
-    new_record,
-    not_found,
-    refuse_taken,
-)
+from sandbox.control_plane.records import Kind, Records
 from sandbox.store import Params, Record, Scope, Store, Stores
 
-KIND = "endpoint configuration"
+_KIND = Kind(
+    "endpoint configuration", "endpoint-config", "EndpointConfig", lambda store: store.endpoint_configs
+)
 
 
-class EndpointConfigs:
-    """Endpoint configurations: immutable records of what an endpoint runs."""
+class EndpointConfigs(Records):
+    """Endpoint configurations: immutable records of what an endpoint runs.
+
+    One in use may be deleted: AWS warns against it and allows it.
+    """
 
     def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+        super().__init__(_KIND, stores)
 
-    def create(self, params: Params, scope: Scope) -> Params:
-        """CreateEndpointConfig."""
-        store, name = self._stores.of(scope), params["EndpointConfigName"]
-        check_config(
-            params, {model: find_model(store, model, scope).request for model in model_names(params)}
-        )
-        arn = arn_of("endpoint-config", name, scope)
-        refuse_taken(KIND, arn, store.endpoint_configs.values())
-        store.endpoint_configs[name] = new_record(name, arn, params, store)
-        return {"EndpointConfigArn": arn}
+    def check(self, params: Params, store: Store, scope: Scope) -> None:  # noqa: D102  (Records)
+        models = {name: find_model(store, name, scope).request for name in model_names(params)}
+        check_config(params, models)
 
-    def describe(self, params: Params, scope: Scope) -> Params:
-        """DescribeEndpointConfig."""
-        record = find_config(self._stores.of(scope), params["EndpointConfigName"], scope)
-        return {
-            "EnableNetworkIsolation": False,
-            **record.request,
-            "EndpointConfigArn": record.arn,
-            "CreationTime": record.created_at,
-        }
-
-    def list(self, params: Params, scope: Scope) -> Params:
-        """ListEndpointConfigs."""
-        records, token = list_resources(self._stores.of(scope).endpoint_configs.values(), params, "configs")
-        summaries = [
-            {
-                "EndpointConfigName": record.name,
-                "EndpointConfigArn": record.arn,
-                "CreationTime": record.created_at,
-            }
-            for record in records
-        ]
-        return answer_page("EndpointConfigs", summaries, token)
-
-    def delete(self, params: Params, scope: Scope) -> Params:
-        """DeleteEndpointConfig, also of one in use: AWS warns against it and allows it."""
-        store = self._stores.of(scope)
-        record = find_config(store, params["EndpointConfigName"], scope)
-        del store.endpoint_configs[record.name]
-        store.tags.pop(record.arn, None)
-        return {}
+    def shown(self, request: Params) -> Params:  # noqa: D102  (Records)
+        return {"EnableNetworkIsolation": False, **request}
 
 
 def find_config(store: Store, name: str, scope: Scope) -> Record:
@@ -72,12 +35,16 @@ def find_config(store: Store, name: str, scope: Scope) -> Record:
     Raises:
         ServiceError: There is none.
     """
-    if name not in store.endpoint_configs:
-        raise not_found(KIND, arn_of("endpoint-config", name, scope))
-    return store.endpoint_configs[name]
+    return _KIND.find(store, name, scope)
 
 
 def model_names(config: Params) -> list[str]:
     """Names of the models that a configuration deploys, each once."""
-    variants = config["ProductionVariants"] + config.get("ShadowProductionVariants", [])
-    return list(dict.fromkeys(variant["ModelName"] for variant in variants if "ModelName" in variant))
+    return list(
+        dict.fromkeys(variant["ModelName"] for variant in all_variants(config) if "ModelName" in variant)
+    )
+
+
+def all_variants(config: Params) -> list[Params]:
+    """The production and the shadow variants of a request of CreateEndpointConfig."""
+    return [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]

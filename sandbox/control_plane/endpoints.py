@@ -11,7 +11,7 @@ from typing import Protocol
 
 from sandbox.control_plane.deployment_rules import deployment_findings
 from sandbox.control_plane.describe import describe_endpoint
-from sandbox.control_plane.endpoint_configs import find_config, model_names
+from sandbox.control_plane.endpoint_configs import all_variants, find_config, model_names
 from sandbox.control_plane.models import find_model
 from sandbox.control_plane.resources import (
     answer_page,
@@ -194,10 +194,7 @@ class Endpoints:
         """Variants under Application Auto Scaling keep their instance type (sagemaker-rules 8.2)."""
         if self.scaling is None:
             return
-        new_variants = config.request["ProductionVariants"] + config.request.get(
-            "ShadowProductionVariants", []
-        )
-        new_types = {variant["VariantName"]: variant.get("InstanceType") for variant in new_variants}
+        new_types = {v["VariantName"]: v.get("InstanceType") for v in all_variants(config.request)}
         scaled = self.scaling.scaled_variants(endpoint.name, endpoint.scope)
         changed = [
             name
@@ -241,7 +238,7 @@ def _deployable(store: Store, config_name: str, scope: Scope) -> Record:
     for name in model_names(config.request):
         find_model(store, name, scope)
     request = config.request
-    variants = request["ProductionVariants"]
+    variants = all_variants(request)
     asked = {
         "serverless variants": any("ServerlessConfig" in variant for variant in variants),
         "asynchronous inference": "AsyncInferenceConfig" in request,

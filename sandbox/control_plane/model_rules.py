@@ -60,7 +60,7 @@ def _structure(model: Params) -> Iterator[str]:
     if repeated:
         yield f"ContainerHostname must be unique among the Containers; repeated: {', '.join(repeated)}"
     if sum(container.get("Mode") == "MultiModel" for container in containers) > 1:
-        yield "at most one of the Containers may have Mode MultiModel"
+        yield "More than one container in MultiModel mode is not supported with inference pipeline"
 
 
 def _container(container: Params, has_vpc: bool) -> Iterator[str]:

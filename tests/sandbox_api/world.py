@@ -76,11 +76,12 @@ class FakeDeployments:
                 name: replace(variant, stage=Stage("Baking", "Baking the new fleet", datetime.now(UTC)))
                 for name, variant in endpoint.variants.items()
             }
+            endpoint.pending.shadow_variants = _variants(config, "ShadowProductionVariants")
 
     def update_weights_and_capacities(self, endpoint: Endpoint, desired: list[Params]) -> None:
         def apply() -> None:
             for item in desired:
-                variant = endpoint.variants[item["VariantName"]]
+                variant = endpoint.all_variants[item["VariantName"]]
                 variant.weight = variant.desired_weight = item.get("DesiredWeight", variant.weight)
                 count = item.get("DesiredInstanceCount", variant.desired_instance_count)
                 variant.desired_instance_count = count
@@ -119,11 +120,18 @@ class FakeDeployments:
 
     def _serve(self, endpoint: Endpoint, config: Record) -> None:
         endpoint.config_name = config.name
-        for production in config.request["ProductionVariants"]:
-            count, weight = production["InitialInstanceCount"], production.get("InitialVariantWeight", 1.0)
-            fleet: Any = FakeFleet(count)
-            name = production["VariantName"]
-            endpoint.variants[name] = Variant(name, weight, weight, count, fleet, production)
+        endpoint.variants |= _variants(config, "ProductionVariants")
+        endpoint.shadow_variants = _variants(config, "ShadowProductionVariants")
+
+
+def _variants(config: Record, member: str) -> dict[str, Variant]:
+    variants = {}
+    for params in config.request.get(member, []):
+        count, weight = params["InitialInstanceCount"], params.get("InitialVariantWeight", 1.0)
+        fleet: Any = FakeFleet(count)
+        name = params["VariantName"]
+        variants[name] = Variant(name, weight, weight, count, fleet, params)
+    return variants
 
 
 class FakeCloudWatch:
