@@ -83,7 +83,7 @@ class ModelSettings(Section):
                 f"give both, or neither; {with_key} is {with_value!r}",
             )
         given = [place for place in (self.directory, self.s3_uri) if place is not None]
-        findings.require(
+        placed = findings.require(
             len(given) == 1 or (not given and self.framework is None),
             "directory",
             self.directory,
@@ -91,7 +91,8 @@ class ModelSettings(Section):
             "give one of the two",
         )
         findings.require(
-            self.directory is not None or not self.shared_directories,
+            # without a place for the data the one above says it all
+            self.directory is not None or not self.shared_directories or not placed,
             "shared_directories",
             self.shared_directories,
             "are laid over the model's directory, and there is none",

@@ -8,11 +8,20 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_sns as sns
 from aws_cdk.assertions import Template
 
+from sagemaker_serving.alarms import AlarmWindow
 from sagemaker_serving.artifacts import ModelArtifact
+from sagemaker_serving.endpoint import ServedVariant, ServingEndpoint
 from sagemaker_serving.images import FrameworkImage
 from sagemaker_serving.model import Container, ServingModel
+from sagemaker_serving.monitoring import EndpointMonitoring
+from sagemaker_serving.storage import EncryptionKey, Retention
+from sagemaker_serving.variants import InstanceVariant
+
+TWO = InstanceVariant(instance_type="ml.m5.large", initial_instance_count=2)
+RETENTION = Retention(keep_data=False)
 
 
 @pytest.fixture
@@ -52,3 +61,51 @@ def sentiment(**arguments: Any) -> Container:
 @pytest.fixture
 def container() -> Callable[..., Container]:
     return sentiment
+
+
+@pytest.fixture
+def key(stack: cdk.Stack) -> EncryptionKey:
+    return EncryptionKey(stack, "Key", retention=RETENTION)
+
+
+@pytest.fixture
+def make(stack: cdk.Stack, model: ServingModel, key: EncryptionKey) -> Callable[..., ServingEndpoint]:
+    """An endpoint with two instances, with other arguments where a test is about them."""
+
+    def make_endpoint(*variants: InstanceVariant, **arguments: Any) -> ServingEndpoint:
+        given: dict[str, Any] = {
+            "endpoint_name": "sentiment",
+            "variants": [ServedVariant(model=model, variant=variant) for variant in variants or (TWO,)],
+            "key": key,
+            "retention": RETENTION,
+        }
+        return ServingEndpoint(stack, "Endpoint", **{**given, **arguments})
+
+    return make_endpoint
+
+
+@pytest.fixture
+def alarms(stack: cdk.Stack) -> Callable[..., EndpointMonitoring]:
+    def watch(name: str = "sentiment", *variants: InstanceVariant, periods: int = 2) -> EndpointMonitoring:
+        return EndpointMonitoring(
+            stack,
+            f"Watch-{name}",
+            endpoint_name=name,
+            variants=variants or [TWO],
+            topic=sns.Topic(stack, f"Topic-{name}"),
+            window=AlarmWindow(evaluation_periods=periods),
+        )
+
+    return watch
+
+
+@pytest.fixture
+def refusal(app: cdk.App) -> Callable[[], str]:
+    """What synth says when it refuses."""
+
+    def message() -> str:
+        with pytest.raises(RuntimeError) as caught:
+            app.synth()
+        return str(caught.value)
+
+    return message

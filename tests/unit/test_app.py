@@ -96,7 +96,7 @@ def test_what_comes_back_through_jsii_is_told_without_a_traceback(project: Path)
     path.write_text(path.read_text(encoding="utf-8").replace("bake_seconds: 120", "bake_seconds: 60"))
     done = run(project)
     assert done.returncode == 1
-    for part in (f"{STACK}/Endpoint", "rollback_alarms[0].window_seconds = 120", "bakes for 60 s"):
+    for part in (f"{STACK}/Endpoint", "rollback_alarms[0].window = '120 s'", "bakes for 60 s"):
         assert part in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -146,6 +146,7 @@ def test_outputs_are_those_that_clients_read(environment: str) -> None:
         "VariantNames",
         "AlarmTopicArn",
         "DashboardName",
+        "RollbackAlarmNames",
         "DataCaptureUri",
         "ModelArtifactUri",
     }

@@ -12,12 +12,10 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_sns as sns
 from aws_cdk.assertions import Annotations, Match, Template
 
-from sagemaker_serving.alarms import AlarmWindow
 from sagemaker_serving.data_capture import CaptureMode, DataCapture
-from sagemaker_serving.deployment import AllAtOnce, Canary, CapacitySize, Rolling
+from sagemaker_serving.deployment import AllAtOnce, Canary, CapacitySize
 from sagemaker_serving.endpoint import ServedVariant, ServingEndpoint
 from sagemaker_serving.errors import InvalidConfiguration
 from sagemaker_serving.model import Container, ServingModel
@@ -28,57 +26,13 @@ from sagemaker_serving.variants import InstanceVariant
 
 Synthesised = Callable[[], Template]
 MakeEndpoint = Callable[..., ServingEndpoint]
-TWO = InstanceVariant(instance_type="ml.m5.large", initial_instance_count=2)
 SCALING = AutoScaling(min_capacity=1, max_capacity=4, policies=[TargetTracking.invocations_per_instance(100)])
 RETENTION = Retention(keep_data=False)
-
-
-@pytest.fixture
-def key(stack: cdk.Stack) -> EncryptionKey:
-    return EncryptionKey(stack, "Key", retention=RETENTION)
-
-
-@pytest.fixture
-def make(stack: cdk.Stack, model: ServingModel, key: EncryptionKey) -> MakeEndpoint:
-    """An endpoint with two instances, with other arguments where a test is about them."""
-
-    def make_endpoint(*variants: InstanceVariant, **arguments: Any) -> ServingEndpoint:
-        given: dict[str, Any] = {
-            "endpoint_name": "sentiment",
-            "variants": [ServedVariant(model=model, variant=variant) for variant in variants or (TWO,)],
-            "key": key,
-            "retention": RETENTION,
-        }
-        return ServingEndpoint(stack, "Endpoint", **{**given, **arguments})
-
-    return make_endpoint
-
-
-@pytest.fixture
-def alarms(stack: cdk.Stack) -> Callable[..., EndpointMonitoring]:
-    def watch(name: str = "sentiment", *variants: InstanceVariant, periods: int = 2) -> EndpointMonitoring:
-        return EndpointMonitoring(
-            stack,
-            f"Watch-{name}",
-            endpoint_name=name,
-            variants=variants or [TWO],
-            topic=sns.Topic(stack, f"Topic-{name}"),
-            window=AlarmWindow(evaluation_periods=periods),
-        )
-
-    return watch
 
 
 def only(template: Template, kind: str) -> tuple[str, dict[str, Any]]:
     ((name, resource),) = template.find_resources(kind).items()
     return name, dict(resource)
-
-
-def refused(app: cdk.App) -> str:
-    """What synth says when it refuses."""
-    with pytest.raises(RuntimeError) as caught:
-        app.synth()
-    return str(caught.value)
 
 
 def test_only_the_endpoint_is_named_and_the_rest_follows_by_reference(
@@ -277,14 +231,16 @@ def test_refuses_variants_that_do_not_go_together(make: MakeEndpoint) -> None:
     assert "weight above 0" in str(caught.value)
 
 
-def test_refuses_an_instance_type_that_the_image_is_not_for(app: cdk.App, make: MakeEndpoint) -> None:
+def test_refuses_an_instance_type_that_the_image_is_not_for(
+    make: MakeEndpoint, refusal: Callable[[], str]
+) -> None:
     make(InstanceVariant(instance_type="ml.c7g.large"))
-    message = refused(app)
+    message = refusal()
     assert re.search(r"variant 'primary'.instance_type = 'ml.c7g.large'.*arm64.*x86_64", message)
 
 
 def test_all_that_does_not_fit_together_comes_in_one_error(
-    app: cdk.App, make: MakeEndpoint, alarms: Callable[..., EndpointMonitoring]
+    make: MakeEndpoint, alarms: Callable[..., EndpointMonitoring], refusal: Callable[[], str]
 ) -> None:
     # GIVEN a canary of two of three instances, alarms that need longer than the bake and watch others,
     # and scaling that a burstable instance does not know
@@ -297,7 +253,7 @@ def test_all_that_does_not_fit_together_comes_in_one_error(
     )
     endpoint.scale_variant("primary", SCALING)
     # WHEN it is synthesised, THEN one error names the construct and everything that is wrong
-    message = refused(app)
+    message = refusal()
     for part in (
         "Test/Endpoint",
         "deployment.size",
@@ -308,37 +264,6 @@ def test_all_that_does_not_fit_together_comes_in_one_error(
         "burstable",
     ):
         assert part in message
-
-
-def test_alarms_without_a_bake_are_refused(
-    app: cdk.App, make: MakeEndpoint, alarms: Callable[..., EndpointMonitoring]
-) -> None:
-    make(rollback_alarms=alarms().rollback_alarms)
-    assert "rollback_alarms = '2 alarms': without a deployment policy nothing bakes" in refused(app)
-
-
-def test_alarms_with_a_bake_of_no_length_are_refused(
-    app: cdk.App, make: MakeEndpoint, alarms: Callable[..., EndpointMonitoring]
-) -> None:
-    make(deployment=AllAtOnce(), rollback_alarms=alarms().rollback_alarms)
-    assert "bakes for 0 s" in refused(app)
-
-
-def test_rolling_with_two_variants_is_refused(
-    app: cdk.App, make: MakeEndpoint, alarms: Callable[..., EndpointMonitoring]
-) -> None:
-    two = [InstanceVariant(instance_type="ml.m5.large", initial_instance_count=2, name=name) for name in "ab"]
-    make(
-        *two,
-        deployment=Rolling(batch=CapacitySize.percent(50), wait=cdk.Duration.minutes(5)),
-        rollback_alarms=alarms("sentiment", *two).rollback_alarms,
-    )
-    assert "several variants cannot be updated by rolling" in refused(app)
-
-
-def test_canary_without_alarms_is_refused(make: MakeEndpoint) -> None:
-    with pytest.raises(InvalidConfiguration, match="nothing turns a bad update back"):
-        make(deployment=Canary(size=CapacitySize.instances(1), wait=cdk.Duration.minutes(5)))
 
 
 def test_scaling_an_unknown_variant_or_one_twice_is_refused(make: MakeEndpoint) -> None:
