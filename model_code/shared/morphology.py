@@ -28,6 +28,7 @@ class Reading:
         negated: It denies by itself (없다, 재미없다, 좋지않다); the stems are those of what it denies.
         linked: It ends so that a 않다, 못하다 or 말다 after it denies it (좋지 않다).
         denies: It is such a 않다, 못하다, 말다 itself, or 아니다.
+        verbal: It has the ending of a verb or adjective, or looks so.
     """
 
     stems: tuple[str, ...]
@@ -36,6 +37,7 @@ class Reading:
     negated: bool = False
     linked: bool = False
     denies: bool = False
+    verbal: bool = False
 
 
 _LONGEST_PARTICLE = max(map(len, PARTICLES))
@@ -90,7 +92,8 @@ def read(word: str) -> Reading:
     # the longer suffix is the likelier one: 합니다 ends in ㅂ니다 rather than in 다
     is_noun = len(letters) - len(jamo(noun)) >= len(letters) - ending.start()
     likeliest = jamo(noun) if is_noun and noun != word and not has_root and not negated else stem
-    return Reading(tuple(stems), likeliest, role, negated, _LINK.search(letters) is not None, denies)
+    linked = _LINK.search(letters) is not None
+    return Reading(tuple(stems), likeliest, role, negated, linked, denies, verbal=True)
 
 
 def _without_particle(word: str) -> tuple[str, Role | None]:
