@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from sandbox.alarms import AlarmEvaluator
+from sandbox.clock import Clock
 from sandbox.store import Params
+from tests.sandbox_api.alarm_source import Source
+from tests.sandbox_api.scaled import Scaled
+from tests.sandbox_api.scaling import WHICH
 from tests.sandbox_api.world import DEADLINE, IMAGE, ROLE, SCOPE, Wire, World
 
 
@@ -124,3 +129,33 @@ def make_endpoint(sagemaker: Any, make_config: Any) -> Callable[..., str]:
         return name
 
     return make_endpoint
+
+
+@pytest.fixture
+def source() -> Source:
+    """CloudWatch in memory."""
+    return Source()
+
+
+@pytest.fixture
+def evaluator(source: Source) -> AlarmEvaluator:
+    """Evaluates the alarms of `source`; scaling actions are noted there."""
+    return AlarmEvaluator(source, Clock(), lambda *call: source.fired.append(call))
+
+
+@pytest.fixture
+def target(autoscaling: Any, make_endpoint: Any) -> str:
+    """A scalable target, 1 to 4 instances, of an endpoint with 2."""
+    make_endpoint("e")
+    arn: str = autoscaling.register_scalable_target(**WHICH, MinCapacity=1, MaxCapacity=4)[
+        "ScalableTargetARN"
+    ]
+    return arn
+
+
+@pytest.fixture
+def scaled(world: World, autoscaling: Any, sagemaker: Any, make_endpoint: Any, until: Any) -> Scaled:
+    """An endpoint with a scalable target of 1 to 10 instances."""
+    make_endpoint("e")
+    autoscaling.register_scalable_target(**WHICH, MinCapacity=1, MaxCapacity=10)
+    return Scaled(world, autoscaling, sagemaker, until)
