@@ -1,4 +1,4 @@
-"""The example of docs/constructs.md is an app that can be deployed."""
+"""The examples of docs/constructs.md are apps that can be deployed."""
 
 from __future__ import annotations
 
@@ -8,26 +8,39 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "constructs.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_the_example_of_the_constructs_page_synthesises(tmp_path: Path) -> None:
-    # GIVEN the code of the page
-    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "constructs.md").read_text(), re.DOTALL)
-
-    # WHEN it is run as an app
+def synthesised(code: str, out: Path) -> dict[str, Any]:
+    """The resources of an example's only stack."""
     subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env={**os.environ, "CDK_OUTDIR": str(tmp_path)},
+        env={**os.environ, "CDK_OUTDIR": str(out)},
         check=True,
         capture_output=True,
     )
+    [template] = out.glob("*.template.json")
+    return dict(json.loads(template.read_text(encoding="utf-8"))["Resources"])
 
-    # THEN its template has the endpoint with the canary
-    template = json.loads((tmp_path / "Reviews.template.json").read_text())
-    endpoints = [r for r in template["Resources"].values() if r["Type"] == "AWS::SageMaker::Endpoint"]
-    [endpoint] = endpoints
+
+@pytest.mark.parametrize(("stack", "routing"), [("Reviews", "CANARY"), ("Texts", "ALL_AT_ONCE")])
+def test_an_example_of_the_constructs_page_synthesises(tmp_path: Path, stack: str, routing: str) -> None:
+    # GIVEN the page's only example with this stack
+    [code] = [example for example in EXAMPLES if f'cdk.Stack(app, "{stack}")' in example]
+    # WHEN it is run as an app
+    resources = synthesised(code, tmp_path)
+    # THEN its template has an endpoint with the deployment that it shows
+    [endpoint] = [item for item in resources.values() if item["Type"] == "AWS::SageMaker::Endpoint"]
     policy = endpoint["Properties"]["DeploymentConfig"]["BlueGreenUpdatePolicy"]
-    assert policy["TrafficRoutingConfiguration"]["Type"] == "CANARY"
+    assert policy["TrafficRoutingConfiguration"]["Type"] == routing
+
+
+def test_no_example_of_the_constructs_page_is_left_out() -> None:
+    assert len(EXAMPLES) == 2
