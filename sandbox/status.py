@@ -64,7 +64,8 @@ def _endpoint(described: Report) -> Report:
                 "desired_instances": variant.get("DesiredInstanceCount"),
                 "weight": variant.get("CurrentWeight"),
             }
-            for variant in described.get("ProductionVariants", [])
+            for member in ("ProductionVariants", "ShadowProductionVariants")
+            for variant in described.get(member, [])
         ],
     }
 

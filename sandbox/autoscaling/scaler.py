@@ -48,7 +48,7 @@ class Scaler:
             answer = await self._sagemaker.call("DescribeEndpoint", {"EndpointName": endpoint}, target.scope)
         except ServiceError:
             return "", None
-        variants = answer.get("ProductionVariants", [])
+        variants = [*answer.get("ProductionVariants", []), *answer.get("ShadowProductionVariants", [])]
         return answer["EndpointStatus"], next((v for v in variants if v["VariantName"] == name), None)
 
     async def move_into_range(self, target: Target) -> None:

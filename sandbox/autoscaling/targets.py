@@ -118,7 +118,8 @@ class Targets:
             )
         except ServiceError:
             return ""  # the configuration may be deleted while the endpoint lives
-        types = {v["VariantName"]: v.get("InstanceType", "") for v in config["ProductionVariants"]}
+        variants = [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]
+        types = {variant["VariantName"]: variant.get("InstanceType", "") for variant in variants}
         return str(types.get(name, ""))
 
 

@@ -17,7 +17,7 @@ from sandbox.runtime import answers
 from sandbox.runtime.containers import called, display_name
 from sandbox.runtime.observe import Observer
 from sandbox.runtime.trip import Trip
-from sandbox.runtime.upstream import Broken, NotReceived, Upstream
+from sandbox.runtime.upstream import Broken, NotReceived, Unanswered, Upstream
 from sandbox.store import Params
 
 OCTETS = b"application/octet-stream"
@@ -89,7 +89,8 @@ class Chain:
 
         Raises:
             Broken: It cannot have got the request, but those before it have worked on it. That is not
-                repeated; the instance takes no further requests until it is whole again.
+                repeated. Then, and if it goes away without an answer, the instance takes no further
+                requests until a ping has shown that it is whole.
         """
         container = stages[position]
         trip.container, trip.status = display_name(model, container.hostname), 0
@@ -98,10 +99,13 @@ class Chain:
         try:
             yield container.port
         except NotReceived as error:
-            if position and trip.target is not None and trip.instance is not None:
-                trip.target.variant.fleet.report_failure(trip.instance)
+            if position:
+                _report(trip)
                 raise Broken(str(error)) from error
             counted = False  # it is sent again
+            raise
+        except Unanswered:
+            _report(trip)
             raise
         finally:
             seconds = perf_counter() - begun
@@ -136,6 +140,12 @@ class Chain:
             text = answered.decode("utf-8", "replace")
             raise answers.model_error(trip.endpoint, trip.container, trip.status, text)
         return answer.headers, answered
+
+
+def _report(trip: Trip) -> None:
+    """Have the fleet look at the instance before it gets further requests."""
+    if trip.target is not None and trip.instance is not None:
+        trip.target.variant.fleet.report_failure(trip.instance)
 
 
 def _without(lines: bytes, name: bytes) -> bytes:

@@ -38,6 +38,10 @@ class Broken(Exception):
     """The connection was lost, or the answer was not HTTP, after the request may have been handled."""
 
 
+class Unanswered(Broken):
+    """The connection was closed without a byte of an answer: the container may be gone."""
+
+
 class TooLarge(Exception):
     """The answer is larger than the limit."""
 
@@ -229,6 +233,8 @@ class _Connection(asyncio.Protocol):
             answer.ended()
         elif not self._any_byte and isinstance(exc, ConnectionResetError | BrokenPipeError):
             answer.failed(NotReceived("the connection was reset before the request was read"))
+        elif not self._any_byte:
+            answer.failed(Unanswered("the connection was closed before the answer began"))
         else:
             answer.failed(Broken("the connection was closed before the answer was complete"))
 
