@@ -32,7 +32,8 @@ _LOOSE_JAMO = {
 _BEFORE, _AFTER = r"(?<![0-9A-Za-z])", r"(?!\w)"
 _EMOTICONS = [
     (re.compile(rf"{_BEFORE}[:;]['`]-?\(|{_BEFORE}[Tt][_.\-]?[Tt](?![0-9A-Za-z])"), CRY),
-    (re.compile(r"[ㅠㅜ][_.,\-]*[ㅠㅜ](?:[_.,\-]*[ㅠㅜ])*"), CRY),
+    (re.compile(r"[ㅠㅜ](?:[_.,\-]+[ㅠㅜ])+"), CRY),
+    (re.compile(r"(?<=[ㅠㅜ])ㅜ|ㅜ(?=[ㅠㅜ])"), CRY[0]),
     (re.compile(r"\^[_.\-oOㅁㅇ]?\^+"), SMILE),
     (re.compile(rf"{_BEFORE}[:;=]-?(?:\)+|[DdPp]{_AFTER})"), SMILE),
     (re.compile(rf"{_BEFORE}>?[:=]-?\(+{_AFTER}"), FROWN),
@@ -53,7 +54,8 @@ _TOKEN_OF = {emoji: token for token, all_emoji in _EMOJI.items() for emoji in al
 _EMOJI_RUN = re.compile(f"([{''.join(_TOKEN_OF)}])(?:[\ufe0e\ufe0f\u200d\U0001f3fb-\U0001f3ff]|\\1)*")
 _SELECTORS = re.compile("[\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
 
-_JAMO_RUN = re.compile(r"([ㄱ-ㅎㅏ-ㅣ])\1{2,}")
+# three, not two: ㅋㅋㅋ is more often mockery than ㅋㅋ is, and the classifier knows
+_JAMO_RUN = re.compile(r"([ㄱ-ㅎㅏ-ㅣ])\1{3,}")
 _SYLLABLE_RUN = re.compile(r"([가-힣])\1{2,}")
 _WORD_RUN = re.compile(r"([가-힣]{2,4}?)\1{2,}")
 _SPACED_WORD_RUN = re.compile(r"(?<!\S)(\S+)(?: \1){2,}(?!\S)")
@@ -107,8 +109,8 @@ def without_the_invisible(text: str) -> str:
 
 
 def with_short_runs(text: str) -> str:
-    """Shorten runs: jamo, syllables and words to two, punctuation to three."""
-    text = _JAMO_RUN.sub(r"\1\1", text)
+    """Shorten runs: syllables and words to two, jamo and punctuation to three."""
+    text = _JAMO_RUN.sub(r"\1\1\1", text)
     text = _WORD_RUN.sub(r"\1\1", _SYLLABLE_RUN.sub(r"\1\1", text))
     return _SPACED_WORD_RUN.sub(r"\1 \1", _PUNCTUATION_RUN.sub(r"\1\1\1", text))
 
