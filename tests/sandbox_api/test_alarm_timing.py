@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sandbox.alarms import AlarmEvaluator
 from sandbox.clock import Clock
@@ -126,6 +128,36 @@ def test_the_first_call_ends_an_idle_alarm_without_waiting_for_the_hour(
 
     # THEN the alarm is over: what is still to come cannot undo the call
     assert (never_called, alarm["StateValue"]) == ("ALARM", "OK")
+
+
+@pytest.mark.parametrize("scale", [1.0, 10.0, 60.0])
+def test_an_alarm_is_judged_when_all_data_of_a_period_are_in_and_no_later(
+    source: Source, scale: float
+) -> None:
+    # GIVEN an alarm on an average, which only the end of its period decides, and one bad answer
+    clock = Clock(scale)
+    evaluator = AlarmEvaluator(source, clock, lambda *_: None)
+    alarm = source.alarm(TreatMissingData="notBreaching")
+    source.publish(START + clock.real(1), HIGH)
+    settled = START + clock.real(60) + clock.data_lag
+
+    # WHEN it is evaluated just before the last data may come in, and then
+    evaluator.evaluate(settled - 0.01)
+    before = alarm["StateValue"]
+    evaluator.evaluate(settled + 0.01)
+
+    # THEN it fires then, which is soon enough for a bake of 170 s at a scale of 60
+    assert (before, alarm["StateValue"]) == ("OK", "ALARM")
+    seen = settled - START + clock.evaluation_interval + max(0.1, clock.real(10))
+    assert seen <= clock.real(60) + {1.0: 22.1, 10.0: 4.1, 60.0: 1.7}[scale]
+
+
+@given(st.floats(0.1, 60))
+def test_every_period_of_a_minute_has_points_at_every_scale_up_to_60(scale: float) -> None:
+    # GIVEN a clock WHEN metrics are published at its interval THEN a period without a point means no traffic
+    clock = Clock(scale)
+    assert clock.publish_interval <= clock.real(60) / 5 + 1e-9
+    assert clock.publish_interval < clock.data_lag <= clock.publish_interval + 1.0
 
 
 def test_periods_follow_the_clock(source: Source) -> None:

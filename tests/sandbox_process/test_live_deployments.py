@@ -107,7 +107,8 @@ def test_a_good_linear_update_shows_its_thirds_and_fails_no_request(live: Live) 
     for expected, bake, end in zip((1 / 3, 2 / 3, 1.0), bakes, ends, strict=True):
         step = load.between(seconds(bake), end)
         share = sum(answer.text == "v3" for answer in step) / len(step)
-        assert abs(share - expected) <= 3 * sqrt(expected * (1 - expected) / len(step)), (expected, len(step))
+        # four standard errors: one run in ten thousand is further off
+        assert abs(share - expected) <= 4 * sqrt(expected * (1 - expected) / len(step)), (expected, len(step))
 
 
 def test_a_good_canary_goes_all_the_way_and_fails_no_request(live: Live) -> None:
