@@ -1,6 +1,7 @@
 """The CDK app: one stack for each pattern that the environment's configuration switches on.
 
-``cdk synth -c env=prod`` reads config/prod.yaml; the default is ``dev``.
+``cdk synth -c env=prod`` reads config/prod.yaml; the default is ``dev``. Any setting can be given on the
+command line too: ``-c patterns.blue-green.version=v2``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def build(app: cdk.App, root: Path = ROOT) -> Review:
     """Add the configured stacks to an app.
 
     Args:
-        app: Its context says which environment: ``env``.
+        app: Its context says which environment (``env``) and may set what the file sets.
         root: The project's folder.
 
     Returns:
@@ -34,7 +35,7 @@ def build(app: cdk.App, root: Path = ROOT) -> Review:
     """
     environment = str(app.node.try_get_context("env") or DEFAULT_ENVIRONMENT)
     account, region = (os.environ.get(f"CDK_DEFAULT_{name}") or None for name in ("ACCOUNT", "REGION"))
-    configuration = load(environment, root / "config")
+    configuration = load(environment, root / "config", app.node.get_all_context())
     target = configuration.target(environment, root=root, account=account, region=region)
     for name, settings in configuration.enabled():
         PATTERNS[name](app, target=target, settings=settings)

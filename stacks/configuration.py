@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import pydantic
 import yaml
@@ -16,6 +17,7 @@ from pydantic import BaseModel, Field, create_model
 from sagemaker_serving.errors import Finding, InvalidConfiguration
 from sagemaker_serving.limits import suggest
 
+from . import overrides
 from .base import Target
 from .registry import PATTERNS
 from .settings import DataSettings, PatternSettings, Section
@@ -25,7 +27,10 @@ DEFAULT_ENVIRONMENT = "dev"
 Patterns: type[Section] = create_model(  # one optional section for each registered pattern
     "Patterns",
     __base__=Section,
-    **{name: (stack.settings_type | None, None) for name, stack in PATTERNS.items()},  # type: ignore[call-overload]
+    **{  # type: ignore[call-overload]
+        name.replace("-", "_"): (stack.settings_type | None, Field(default=None, alias=name))
+        for name, stack in PATTERNS.items()
+    },
 )
 
 
@@ -45,7 +50,7 @@ class Configuration(Section):
     def enabled(self) -> Iterator[tuple[str, PatternSettings]]:
         """Name and settings of each pattern that is to be deployed."""
         for name in PATTERNS:
-            settings = getattr(self.patterns, name)
+            settings = getattr(self.patterns, name.replace("-", "_"))
             if settings is not None and settings.enabled:
                 yield name, settings
 
@@ -69,25 +74,28 @@ class Configuration(Section):
         )
 
 
-def load(environment: str, folder: Path) -> Configuration:
+def load(environment: str, folder: Path, context: Mapping[str, object] | None = None) -> Configuration:
     """Read an environment's file.
 
     Args:
         environment: Name of the file without ``.yaml``.
         folder: Where the files are.
+        context: The app's context; what it says of settings wins over the file (`overrides`).
 
     Raises:
-        InvalidConfiguration: No such file, not YAML, or anything wrong in it; all findings at once.
+        InvalidConfiguration: No such file, not YAML, or anything wrong in it or in the context; all findings
+            at once.
     """
     path = _find(environment, folder)
     where = f"{folder.name}/{path.name}"
-    document = _parse(path, where)
+    given = overrides.settings_in(context or {}, tuple(Configuration.model_fields))
+    document = overrides.apply(_parse(path, where), given)
     try:
         return Configuration.model_validate(document)
     except pydantic.ValidationError as error:
         findings = [found for item in error.errors() for found in _findings(item)]
         findings += _hidden(document, error, findings)
-        raise InvalidConfiguration(where, findings) from None
+        raise InvalidConfiguration(where, overrides.name_origin(findings, given)) from None
 
 
 def _hidden(document: object, error: pydantic.ValidationError, told: list[Finding]) -> list[Finding]:
@@ -112,17 +120,17 @@ def _hidden(document: object, error: pydantic.ValidationError, told: list[Findin
 
 
 def _leave_out(document: Any, location: Sequence[str | int]) -> None:
-    section: type[BaseModel] = Configuration
+    place = _Place(Configuration)
     for depth, step in enumerate(location):
         if not isinstance(document, dict) or step not in document:
             return
-        field = section.model_fields.get(str(step))
-        inner = _section_at(location[: depth + 1])
-        if inner is section:  # a value, or a key that does not exist
-            if field is None or not field.is_required():
+        needed = place.needs(str(step))
+        inner = place.inner(str(step))
+        if inner is None or depth == len(location) - 1:  # a value, or a key that does not exist
+            if not needed:
                 del document[step]
             return
-        document, section = document[step], inner
+        document, place = document[step], inner
 
 
 def _find(environment: str, folder: Path) -> Path:
@@ -179,7 +187,7 @@ def _findings(item: Any) -> Iterable[Finding]:
         return [replace(finding, field=_dotted([*location, finding.field])) for finding in cause.findings]
     match item["type"]:
         case "extra_forbidden":
-            keys = sorted(_section_at(location[:-1]).model_fields)
+            keys = _place_at(location[:-1]).keys
             rule = f"there is no such key here; the keys are {', '.join(keys)}"
             return [Finding(path, item["input"], rule, suggest(str(location[-1]), keys))]
         case "missing":
@@ -219,22 +227,56 @@ def _key(location: Sequence[str | int]) -> str:
     return next((step for step in reversed(location) if isinstance(step, str)), "")
 
 
-def _section_at(location: Sequence[str | int]) -> type[BaseModel]:
+class _Place:
+    """A section of the file, or the keys of a mapping of sections.
+
+    Args:
+        section: The section; of a mapping, that of its values.
+        is_mapping: Whether the next key is one that the file may choose.
+    """
+
+    def __init__(self, section: type[BaseModel], *, is_mapping: bool = False) -> None:
+        self._section = section
+        self._is_mapping = is_mapping
+        self._fields = {field.alias or name: field for name, field in section.model_fields.items()}
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys that may be here."""
+        return sorted(self._fields)
+
+    def needs(self, key: str) -> bool:
+        """Whether the key must be here."""
+        return not self._is_mapping and key in self._fields and self._fields[key].is_required()
+
+    def inner(self, key: str) -> _Place | None:
+        """What is below a key; None for a value, and for a key that cannot be here."""
+        if self._is_mapping:
+            return _Place(self._section)
+        field = self._fields.get(key)
+        for kind in _kinds(field.annotation) if field else ():
+            if _is_section(kind):
+                return _Place(kind)
+            if isinstance(get_origin(kind), type) and issubclass(get_origin(kind), Mapping):
+                value = get_args(kind)[1]
+                return _Place(value, is_mapping=True) if _is_section(value) else None
+        return None
+
+
+def _place_at(location: Sequence[str | int]) -> _Place:
     """The deepest section on the way to a place in the file."""
-    section: type[BaseModel] = Configuration
+    place = _Place(Configuration)
     for step in location:
-        field = section.model_fields.get(str(step))
-        inner = (
-            next((kind for kind in _kinds(field.annotation) if _is_section(kind)), None) if field else None
-        )
+        inner = place.inner(str(step))
         if inner is None:
             break
-        section = inner
-    return section
+        place = inner
+    return place
 
 
 def _kinds(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) or (annotation,)
+    """The types of a union, or the one type."""
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
 def _is_section(kind: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from aws_cdk import aws_ecr as ecr
 
@@ -13,11 +13,11 @@ from sagemaker_serving.artifacts import ModelArtifact
 from sagemaker_serving.errors import Findings
 from sagemaker_serving.images import ContainerImage, DockerfileImage, EcrImage, FrameworkImage, Processor
 from sagemaker_serving.instances import Accelerator, Architecture, InstanceType
-from sagemaker_serving.model import Container
+from sagemaker_serving.model import Container, ContainerInvocation, ServingModel
 from sagemaker_serving.naming import free_id
 from sagemaker_serving.network import VpcAttachment
 
-from .settings import Section
+from .settings import Section, noted
 
 FRAMEWORKS = {
     "scikit-learn": FrameworkImage.sklearn,
@@ -38,8 +38,8 @@ class VpcSettings(Section):
         return VpcAttachment(subnet_ids=self.subnet_ids, security_group_ids=self.security_group_ids)
 
 
-class ModelSettings(Section):
-    """What an endpoint serves: an image, and the model's data.
+class ContainerSettings(Section):
+    """What a container runs: an image, and the model's data.
 
     The image is one of AWS's (``framework`` and ``framework_version``), one in ECR (``ecr_repository`` and
     ``ecr_tag``), or built from the Dockerfile in a folder (``dockerfile_directory``). The data comes from a
@@ -56,11 +56,11 @@ class ModelSettings(Section):
     ecr_tag: str | None = None
     dockerfile_directory: str | None = None
     environment: Mapping[str, str] = {}
-    network_isolation: bool = False
-    vpc: VpcSettings | None = None
+
+    keys: ClassVar[dict[str, str]] = {"version": "framework_version"}
 
     def build(self) -> None:
-        """Refuse what cannot be a model; `container` makes it."""
+        """Refuse what cannot be a container; `container` makes it."""
         findings = Findings("model")
         images = [self.framework, self.ecr_repository, self.dockerfile_directory]
         findings.require(
@@ -118,10 +118,6 @@ class ModelSettings(Section):
             hostname=hostname,
         )
 
-    def vpc_attachment(self) -> VpcAttachment | None:
-        """As `ServingModel` takes it."""
-        return self.vpc.build() if self.vpc else None
-
     def _artifact(self, root: Path) -> ModelArtifact | None:
         # an image of your own need not have AWS's handler program
         program = "inference.py" if self.framework else None
@@ -154,3 +150,86 @@ class ModelSettings(Section):
             )
             return EcrImage(repository, str(self.ecr_tag))
         return DockerfileImage(root / str(self.dockerfile_directory))
+
+
+class NetworkSettings(Section):
+    """What network the containers of a model see."""
+
+    network_isolation: bool = False
+    vpc: VpcSettings | None = None
+
+    def vpc_attachment(self) -> VpcAttachment | None:
+        """As `ServingModel` takes it."""
+        return self.vpc.build() if self.vpc else None
+
+
+class ModelSettings(ContainerSettings, NetworkSettings):
+    """What a variant serves: one container, and what network it sees."""
+
+    def serving_model(
+        self, scope: Construct, id_: str, *, root: Path, instance: InstanceType
+    ) -> ServingModel:
+        """The model.
+
+        Args:
+            scope: Where it is made.
+            id_: Its construct id.
+            root: What directories are relative to.
+            instance: What it will run on.
+        """
+        return ServingModel(
+            scope,
+            id_,
+            containers=[self.container(scope, root, instance)],
+            architecture=instance.architecture or Architecture.X86_64,
+            vpc=self.vpc_attachment(),
+            network_isolation=self.network_isolation,
+        )
+
+
+class SeveralContainersSettings(NetworkSettings):
+    """The containers of one model by hostname, in order, and what network they see."""
+
+    containers: dict[str, ContainerSettings]
+
+    def check_images(self, findings: Findings, instance: InstanceType) -> None:
+        """Note what AWS's images have against an instance type.
+
+        Args:
+            findings: Where to note it.
+            instance: What the containers will run on.
+        """
+        for hostname, container in self.containers.items():
+            with noted(findings, f"containers.{hostname}", container):
+                container.framework_image(instance)
+
+    def serving_model(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        root: Path,
+        instance: InstanceType,
+        invocation: ContainerInvocation,
+    ) -> ServingModel:
+        """The model.
+
+        Args:
+            scope: Where it is made.
+            id_: Its construct id.
+            root: What directories are relative to.
+            instance: What it will run on.
+            invocation: How requests reach the containers.
+        """
+        return ServingModel(
+            scope,
+            id_,
+            containers=[
+                container.container(scope, root, instance, hostname=hostname)
+                for hostname, container in self.containers.items()
+            ],
+            invocation=invocation,
+            architecture=instance.architecture or Architecture.X86_64,
+            vpc=self.vpc_attachment(),
+            network_isolation=self.network_isolation,
+        )

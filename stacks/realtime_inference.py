@@ -7,56 +7,29 @@ from typing import ClassVar
 from sagemaker_serving.data_capture import DataCapture
 from sagemaker_serving.endpoint import ServedVariant, ServingEndpoint
 from sagemaker_serving.errors import Findings
-from sagemaker_serving.instances import Architecture
-from sagemaker_serving.model import ServingModel
 from sagemaker_serving.monitoring import EndpointMonitoring
 from sagemaker_serving.storage import AlarmTopic, DataBucket, EncryptionKey
+from sagemaker_serving.variants import InstanceVariant
 
-from .base import PatternStack
+from .endpoint_stack import EndpointStack
 from .model_settings import ModelSettings
-from .settings import (
-    AlarmSettings,
-    CaptureSettings,
-    DeploymentSettings,
-    InstanceSettings,
-    PatternSettings,
-    ScalingSettings,
-)
+from .settings import CaptureSettings, GuardedEndpointSettings, PatternSettings, noted
 
 
-class RealtimeSettings(PatternSettings):
+class RealtimeSettings(GuardedEndpointSettings):
     """The section ``patterns.realtime`` of a configuration file."""
 
     model: ModelSettings
-    endpoint: InstanceSettings
-    scaling: ScalingSettings | None = None
-    deployment: DeploymentSettings
-    alarms: AlarmSettings = AlarmSettings()
     data_capture: CaptureSettings | None = None
 
-    keys: ClassVar[dict[str, str]] = {
-        "version": "model.framework_version",
-        "processor": "endpoint.instance_type",
-        "auto_scaling": "scaling",
-    }
-
-    def key_of(self, field: str) -> str:
-        """The same, and what the deployment calls its own."""
-        section, dot, rest = field.partition("deployment.")
-        return f"deployment.{self.deployment.key_of(rest)}" if dot and not section else super().key_of(field)
-
-    def build(self) -> None:
-        """Refuse sections that do not fit together."""
-        variant = self.endpoint.build()
-        self.model.framework_image(variant.instance)
-        findings = Findings("patterns.realtime")
-        self.deployment.build().check_against(findings, [variant])
-        if self.scaling:
-            self.scaling.build().check_against(findings, variant)
-        findings.raise_if_any()
+    def check(self, findings: Findings, variant: InstanceVariant) -> None:
+        """See `GuardedEndpointSettings.check`; and the image has to fit the instance type."""
+        super().check(findings, variant)
+        with noted(findings, "model", self.model):
+            self.model.framework_image(variant.instance)
 
 
-class RealtimeInference(PatternStack[RealtimeSettings]):
+class RealtimeInference(EndpointStack[RealtimeSettings]):
     """Real-time inference: one model behind an endpoint that scales, watches itself and updates safely."""
 
     pattern: ClassVar[str] = "realtime"
@@ -69,14 +42,7 @@ class RealtimeInference(PatternStack[RealtimeSettings]):
 
         key = EncryptionKey(self, "Key", retention=target.retention)
         topic = AlarmTopic(self, "AlarmTopic", key=key, emails=target.alarm_emails)
-        model = ServingModel(
-            self,
-            "Model",
-            containers=[settings.model.container(self, target.root, variant.instance)],
-            architecture=variant.instance.architecture or Architecture.X86_64,
-            vpc=settings.model.vpc_attachment(),
-            network_isolation=settings.model.network_isolation,
-        )
+        model = settings.model.serving_model(self, "Model", root=target.root, instance=variant.instance)
         monitoring = EndpointMonitoring(
             self,
             "Monitoring",
@@ -106,16 +72,12 @@ class RealtimeInference(PatternStack[RealtimeSettings]):
         if settings.scaling:
             endpoint.scale_variant(variant.name, settings.scaling.build())
 
-        self.publish(
-            {
-                "EndpointName": endpoint.endpoint_name,
-                "EndpointConfigName": endpoint.expected_config_name,
-                "VariantNames": variant.name,
+        self.publish_endpoint(
+            endpoint,
+            topic=topic,
+            monitoring=monitoring,
+            outputs={
                 "ModelArtifactUri": model.artifact_uris[0],
-                "AlarmTopicArn": topic.topic_arn,
-                "RollbackAlarmNames": ",".join(alarm.alarm_name for alarm in endpoint.rollback_alarms)
-                or None,
-                "DashboardName": monitoring.dashboard.dashboard_name,
                 "DataCaptureUri": capture.uri if capture else None,
-            }
+            },
         )

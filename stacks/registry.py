@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .ab_test import AbTest
 from .base import PatternStack
+from .blue_green_deployment import BlueGreenDeployment
+from .inference_pipeline import InferencePipeline
+from .multi_container_endpoint import MultiContainerEndpoint
 from .realtime_inference import RealtimeInference
 
 PATTERNS: Mapping[str, type[PatternStack[Any]]] = {
     stack.pattern: stack
     for stack in (
         RealtimeInference,
+        MultiContainerEndpoint,
+        InferencePipeline,
+        AbTest,
+        BlueGreenDeployment,
     )
 }  # fmt: skip
 """Name in the configuration to stack."""

@@ -6,6 +6,8 @@ complains about is reported under the key that a person wrote (`Section.keys`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -14,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sagemaker_serving.alarms import AlarmThresholds, AlarmWindow, Severity
 from sagemaker_serving.deployment import AllAtOnce, Canary, CapacitySize, DeploymentPolicy, Linear, Rolling
-from sagemaker_serving.errors import Finding, InvalidConfiguration
+from sagemaker_serving.errors import Finding, Findings, InvalidConfiguration
 from sagemaker_serving.scaling_policies import AutoScaling, TargetTracking
 from sagemaker_serving.storage import Retention
-from sagemaker_serving.variants import InstanceVariant
+from sagemaker_serving.variants import InstanceVariant, ShadowVariant
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Seconds = Annotated[int, Field(ge=0)]
@@ -53,6 +55,23 @@ class Section(BaseModel):
         return self
 
 
+@contextmanager
+def noted(findings: Findings, prefix: str, section: Section) -> Iterator[None]:
+    """Within it, what the library refuses is noted under a section's keys, and not raised.
+
+    Args:
+        findings: Where it is noted.
+        prefix: Where the section is.
+        section: Whose keys they are.
+    """
+    try:
+        yield
+    except InvalidConfiguration as error:
+        findings.found += [
+            replace(found, field=f"{prefix}.{section.key_of(found.field)}") for found in error.findings
+        ]
+
+
 class DataSettings(Section):
     """What becomes of data and logs."""
 
@@ -82,6 +101,47 @@ class InstanceSettings(Section):
     def build(self) -> InstanceVariant:
         """The endpoint's one variant, named ``primary``."""
         return InstanceVariant(
+            instance_type=self.instance_type,
+            initial_instance_count=self.instance_count,
+            container_startup_timeout=_duration(self.container_startup_timeout_seconds),
+        )
+
+
+class VariantSettings(InstanceSettings):
+    """One of several variants: what it runs on, and its share of the traffic."""
+
+    weight: float = 1.0
+
+    def variant(self, name: str) -> InstanceVariant:
+        """As `ServingEndpoint` takes it.
+
+        Args:
+            name: The variant's name.
+        """
+        return InstanceVariant(
+            name=name,
+            weight=self.weight,
+            instance_type=self.instance_type,
+            initial_instance_count=self.instance_count,
+            container_startup_timeout=_duration(self.container_startup_timeout_seconds),
+        )
+
+    def build(self) -> InstanceVariant:
+        """The same under a name that is always legal, for what is wrong with all else."""
+        return self.variant("variant")
+
+
+class ShadowSettings(InstanceSettings):
+    """A variant that gets a copy of the traffic."""
+
+    name: str = "shadow"
+    weight: float = 1.0
+
+    def build(self) -> ShadowVariant:  # type: ignore[override]
+        """As `ServingEndpoint` takes it."""
+        return ShadowVariant(
+            name=self.name,
+            weight=self.weight,
             instance_type=self.instance_type,
             initial_instance_count=self.instance_count,
             container_startup_timeout=_duration(self.container_startup_timeout_seconds),
@@ -223,6 +283,39 @@ class PatternSettings(Section):
     """What every pattern has."""
 
     enabled: bool = True
+
+
+class GuardedEndpointSettings(PatternSettings):
+    """What patterns with one variant behind guarded updates have."""
+
+    endpoint: InstanceSettings
+    scaling: ScalingSettings | None = None
+    deployment: DeploymentSettings
+    alarms: AlarmSettings = AlarmSettings()
+
+    keys: ClassVar[dict[str, str]] = {"processor": "endpoint.instance_type", "auto_scaling": "scaling"}
+
+    def key_of(self, field: str) -> str:
+        """The same, and what the deployment calls its own."""
+        section, dot, rest = field.partition("deployment.")
+        return f"deployment.{self.deployment.key_of(rest)}" if dot and not section else super().key_of(field)
+
+    def build(self) -> None:
+        """Refuse sections that do not fit together."""
+        findings = Findings("pattern")
+        self.check(findings, self.endpoint.build())
+        findings.raise_if_any()
+
+    def check(self, findings: Findings, variant: InstanceVariant) -> None:
+        """Note what does not fit together.
+
+        Args:
+            findings: Where to note it.
+            variant: The one variant.
+        """
+        self.deployment.build().check_against(findings, [variant])
+        if self.scaling:
+            self.scaling.build().check_against(findings, variant)
 
 
 def _duration(seconds: int | None) -> cdk.Duration | None:

@@ -1,0 +1,79 @@
+"""Multi-container endpoint: up to 15 models side by side on each instance, each called by its name."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sagemaker_serving.endpoint import ServedVariant, ServingEndpoint
+from sagemaker_serving.errors import Findings
+from sagemaker_serving.model import ContainerInvocation
+from sagemaker_serving.monitoring import EndpointMonitoring
+from sagemaker_serving.storage import AlarmTopic, EncryptionKey
+from sagemaker_serving.variants import InstanceVariant
+
+from .endpoint_stack import EndpointStack
+from .model_settings import SeveralContainersSettings
+from .settings import GuardedEndpointSettings, PatternSettings
+
+
+class MultiContainerSettings(GuardedEndpointSettings, SeveralContainersSettings):
+    """The section ``patterns.multi-container`` of a configuration file."""
+
+    def check(self, findings: Findings, variant: InstanceVariant) -> None:
+        """See `GuardedEndpointSettings.check`; and the images have to fit the instance type."""
+        super().check(findings, variant)
+        self.check_images(findings, variant.instance)
+
+
+class MultiContainerEndpoint(EndpointStack[MultiContainerSettings]):
+    """Multi-container endpoint: several models on the same instances, each invoked by its hostname."""
+
+    pattern: ClassVar[str] = "multi-container"
+    settings_type: ClassVar[type[PatternSettings]] = MultiContainerSettings
+
+    def build(self) -> None:
+        """The pattern, in the order of its description."""
+        settings, target = self.settings, self.target
+        variant = settings.endpoint.build()
+
+        key = EncryptionKey(self, "Key", retention=target.retention)
+        topic = AlarmTopic(self, "AlarmTopic", key=key, emails=target.alarm_emails)
+        model = settings.serving_model(
+            self,
+            "Model",
+            root=target.root,
+            instance=variant.instance,
+            invocation=ContainerInvocation.DIRECT,
+        )
+        monitoring = EndpointMonitoring(
+            self,
+            "Monitoring",
+            endpoint_name=self.endpoint_name,
+            variants=[variant],
+            container_hostnames=model.container_hostnames,
+            topic=topic,
+            thresholds=settings.alarms.build(),
+            window=settings.alarms.window(),
+        )
+        endpoint = ServingEndpoint(
+            self,
+            "Endpoint",
+            endpoint_name=self.endpoint_name,
+            variants=[ServedVariant(model=model, variant=variant)],
+            key=key,
+            retention=target.retention,
+            deployment=settings.deployment.build(),
+            rollback_alarms=monitoring.rollback_alarms,
+        )
+        if settings.scaling:
+            endpoint.scale_variant(variant.name, settings.scaling.build())
+
+        self.publish_endpoint(
+            endpoint,
+            topic=topic,
+            monitoring=monitoring,
+            outputs={
+                "ContainerHostnames": ",".join(model.container_hostnames),
+                "InferenceMode": ContainerInvocation.DIRECT.value,
+            },
+        )
