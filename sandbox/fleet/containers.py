@@ -69,8 +69,8 @@ def plan(model: Params) -> list[ContainerPlan]:
     Raises:
         FleetFailed: A container is of a kind that the sandbox does not run here.
     """
-    plans = []
-    for number, definition in enumerate(definitions(model), 1):
+    plans, containers = [], definitions(model)
+    for number, definition in enumerate(containers, 1):
         hostname = definition.get("ContainerHostname") or f"container-{number}"
         if "Image" not in definition:
             raise FleetFailed(
@@ -82,7 +82,7 @@ def plan(model: Params) -> list[ContainerPlan]:
             ContainerPlan(
                 hostname="primary" if "PrimaryContainer" in model else hostname,
                 image=definition["Image"],
-                framework=framework_of(definition["Image"]),
+                framework=framework_of(definition["Image"], among_several=len(containers) > 1),
                 environment=dict(definition.get("Environment", {})),
                 source=ModelSource.of(definition),
                 isolated=bool(model.get("EnableNetworkIsolation")),

@@ -85,6 +85,7 @@ class Fleet:
         self._replacing: set[asyncio.Task[None]] = set()
         strategy = production_variant.get("RoutingConfig", {}).get("RoutingStrategy")
         self._pick = self._any if strategy == "RANDOM" else self._least_busy
+        self.on_started: Callable[[Fleet], None] = lambda fleet: None
         self.on_stopped: Callable[[Fleet], None] = lambda fleet: None
 
     def in_service(self) -> list[Instance]:
@@ -97,6 +98,7 @@ class Fleet:
         Raises:
             FleetFailed: With the FailureReason; nothing is left running.
         """
+        self.on_started(self)
         try:
             self._plans = plan(self.model.request)
             await self.scale_to(count)

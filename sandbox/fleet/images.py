@@ -64,9 +64,17 @@ _OWN_SERVER = {
     "sagemaker-sparkml-serving": "the SparkML server",
 }
 
+# developer guide, multi-container-direct and inference-pipeline-real-time
+_PORT_LABEL = "com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true"
 
-def framework_of(image: str) -> Framework:
+
+def framework_of(image: str, *, among_several: bool = False) -> Framework:
     """The framework of an image, all of whose packages are installed here.
+
+    Args:
+        image: The image's URI.
+        among_several: The container is one of several, for which images need a label; AWS's framework images
+            have it.
 
     Raises:
         FleetFailed: The sandbox does not run the image, or packages are missing.
@@ -79,9 +87,14 @@ def framework_of(image: str) -> Framework:
         )
     framework = FRAMEWORKS.get(repository)
     if framework is None:
+        label = (
+            f" On AWS, too, it serves beside other containers only with the Docker label {_PORT_LABEL}."
+            if among_several
+            else ""
+        )
         raise FleetFailed(
             f"The sandbox does not run image {image}: it runs AWS's framework images ({_known()}), "
-            "not images built from a Dockerfile."
+            f"not images built from a Dockerfile.{label}"
         )
     importlib.invalidate_caches()  # what was installed since the last look counts
     missing = [

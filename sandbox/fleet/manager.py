@@ -127,8 +127,7 @@ class FleetManager:
             safe_ports=self._safe_ports,
         )
         fleet = Fleet(endpoint_name, production_variant, model, scope, launcher, self._slots)
-        self._fleets.add(fleet)
-        fleet.on_stopped = self._fleets.discard
+        fleet.on_started, fleet.on_stopped = self._fleets.add, self._fleets.discard
         return fleet
 
     def processes(self) -> list[ModelServer]:

@@ -56,6 +56,15 @@ def test_an_unknown_image_is_refused_with_what_is_known() -> None:
     )
 
 
+def test_an_image_of_one_s_own_beside_others_needs_a_label() -> None:
+    image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/my-model:1"
+    label = "com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true"
+    for several in (False, True):
+        with pytest.raises(FleetFailed) as caught:
+            framework_of(image, among_several=several)
+        assert (label in caught.value.reason) == several
+
+
 @pytest.mark.parametrize(
     ("image", "repository"),
     [

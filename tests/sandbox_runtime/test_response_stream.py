@@ -168,3 +168,31 @@ def test_refusals_are_plain_errors(plane: Plane) -> None:
         stream(plane, EndpointName="nope")
     with pytest.raises(plane.client.exceptions.ValidationError, match="sessionId"):
         stream(plane, SessionId="NEW_SESSION")
+
+
+def test_a_directly_invoked_container_streams_and_is_measured(plane: Plane) -> None:
+    # GIVEN a model of two containers that are named by each request
+    async def answer(request: Request) -> AsyncIterator[bytes]:
+        yield HEAD + chunk(request.server.hostname.encode()) + END
+
+    plane.serve(
+        Containers=[{"ContainerHostname": "one"}, {"ContainerHostname": "two"}],
+        InferenceExecutionConfig={"Mode": "Direct"},
+        answerers={"one": answer, "two": answer},
+    )
+    # WHEN one is streamed THEN it alone answers, and has the metrics
+    events = stream(plane, TargetContainerHostname="two")["Body"]
+    assert [event["PayloadPart"]["Bytes"] for event in events] == [b"two"]
+
+    def measured(name: str) -> list[float]:
+        dimensions = {"EndpointName": "ep", "VariantName": "AllTraffic", "ContainerName": name}
+        return plane.metrics.values("Invocations", **dimensions)
+
+    plane.until(lambda: measured("two") == [1])
+    assert measured("one") == []
+    for wrong, found in (
+        ({}, "header is required"),
+        ({"TargetContainerHostname": "three"}, "three not found"),
+    ):
+        with pytest.raises(plane.client.exceptions.ValidationError, match=found):
+            stream(plane, **wrong)
