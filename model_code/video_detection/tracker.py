@@ -1,0 +1,186 @@
+"""Blobs to tracks: who is who from frame to frame, also when objects touch, hide each other or break up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from background import Image
+from blobs import Blob, Blobs
+from boxes import Boxes, areas, assign, covered, giou, hull, iou
+from groups import Place, Scene, outgrown, tell_apart
+from tracks import BLOB_ERROR, LOOKS_ERROR, Looks, Sighting, Track
+
+#: Least generalised IoU of a track's expected box and the blob that may be it.
+LEAST_GIOU = -0.3
+#: A track is inside a blob, or a blob part of a track, from this share on.
+INSIDE = 0.6
+#: Fragments of an object are apart by this share of its size at most.
+MOST_GAP = 0.2
+#: Evidence of an object that is known to be in a blob, but was not recognised.
+UNRECOGNISED = 0.4
+
+
+@dataclass(frozen=True)
+class Detection:
+    """An object in a frame: its box in pixels of the working size, its track's number, its score 0 to 1."""
+
+    box: Boxes
+    track: int
+    score: float
+
+
+class Tracker:
+    """All tracks of a clip.
+
+    Args:
+        width: Pixels of a frame.
+        height: Pixels of a frame.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self._frame = np.array([0, 0, width, height], float)
+        self._tracks: list[Track] = []
+        #: How many objects there have been.
+        self.objects = 0
+
+    def expect(self) -> None:
+        """Go on to the next frame, of which nothing is known yet."""
+        for track in self._living():
+            track.predict()
+
+    def miss(self) -> None:
+        """Let a frame pass that tells nothing."""
+        for track in self._living():
+            track.miss()
+
+    def see(self, index: int, blobs: Blobs, picture: Image) -> None:
+        """Take up the blobs of a frame, after `expect`."""
+        scene = Scene(picture, blobs)
+        tracks = self._living()
+        confirmed = [track for track in tracks if track.confirmed]
+        tentative = [track for track in tracks if not track.confirmed]
+        found = _joined(blobs.found, confirmed)
+        pairs = _match(confirmed, found)
+        free = [blob for blob in found if not any(blob is taken for taken in pairs.values())]
+        free += self._see_confirmed(index, confirmed, pairs, found, scene)
+        pairs = _match(tentative, free)
+        for track in tentative:
+            if track in pairs:
+                track.see(Sighting(index, pairs[track].box, pairs[track].evidence), BLOB_ERROR)
+            else:
+                track.miss()
+        for blob in free:
+            if not any(blob is taken for taken in pairs.values()):
+                self._tracks.append(Track(Sighting(index, blob.box, blob.evidence)))
+
+    def detections(self, index: int) -> list[Detection]:
+        """What is known of a frame, in the order of the tracks' numbers; forgets all before it."""
+        self._tracks = [track for track in self._tracks if track.alive or track.last_seen >= index]
+        found = []
+        for track in self._tracks:
+            place = track.at(index) if track.confirmed else None
+            if place is None:
+                continue
+            if track.number is None:
+                self.objects += 1
+                track.number = self.objects
+            box = np.clip(place[0], self._frame[[0, 1, 0, 1]], self._frame[[2, 3, 2, 3]])
+            if areas(box) > 0:
+                found.append(Detection(box, track.number, place[1]))
+        return sorted(found, key=lambda detection: detection.track)
+
+    def _living(self) -> list[Track]:
+        return [track for track in self._tracks if track.alive]
+
+    def _see_confirmed(
+        self, index: int, tracks: list[Track], pairs: dict[Track, Blob], blobs: list[Blob], scene: Scene
+    ) -> list[Blob]:
+        """Give each confirmed track its sighting, or none; return blobs that turned out to be others'."""
+        groups: dict[int, list[Track]] = {id(blob): [track] for track, blob in pairs.items()}
+        by_id = {id(blob): blob for blob in blobs}
+        for track in tracks:
+            if track in pairs:
+                continue
+            inside = [float(covered(track.box[None], blob.box[None])[0, 0]) for blob in blobs]
+            best = int(np.argmax(inside)) if inside else -1
+            if best >= 0 and inside[best] > INSIDE and id(blobs[best]) in groups:
+                groups[id(blobs[best])].append(track)
+            else:
+                track.miss()
+        rest = []
+        for key, members in groups.items():
+            blob = by_id[key]
+            if len(members) > 1 or outgrown(members[0], blob):
+                rest += self._see_group(index, members, blob, scene)
+            else:
+                self._see_alone(index, members[0], blob, scene)
+        return rest
+
+    def _see_alone(self, index: int, track: Track, blob: Blob, scene: Scene) -> None:
+        track.see(Sighting(index, blob.box, blob.evidence), BLOB_ERROR)
+        inside = (blob.box[:2] > 1).all() and (blob.box[2:] < self._frame[2:] - 1).all()
+        if inside and len(blob.labels) == 1:
+            left, top, right, bottom = blob.box.astype(int)
+            window = slice(top, bottom), slice(left, right)
+            mask = scene.blobs.labels[window] == blob.labels[0]
+            track.looks = Looks(scene.picture[window].copy(), mask)
+
+    def _see_group(self, index: int, members: list[Track], blob: Blob, scene: Scene) -> list[Blob]:
+        places, rest = tell_apart(blob, members, scene)
+        if len(members) == 1 and not places:
+            # it does not look as it did: then it is the object that changed
+            self._see_alone(index, members[0], blob, scene)
+            return []
+        for track, place in places.items():
+            track.see(Sighting(index, place.box, blob.evidence * _likeness(place)), LOOKS_ERROR)
+        others = [track for track in members if track not in places]
+        pairs = _match(others, rest)
+        for track in others:
+            if track not in pairs:
+                track.miss()
+                continue
+            part = pairs[track]
+            box = part.box if track.looks is None else _shifted_over(track.box, part.box)
+            track.see(Sighting(index, box, UNRECOGNISED * part.evidence), 2 * LOOKS_ERROR)
+        return [part for part in rest if not any(part is taken for taken in pairs.values())]
+
+
+def _likeness(place: Place) -> float:
+    return 0.5 + 0.5 * place.likeness
+
+
+def _match(tracks: list[Track], blobs: list[Blob]) -> dict[Track, Blob]:
+    if not tracks or not blobs:
+        return {}
+    expected, found = np.array([track.box for track in tracks]), np.array([blob.box for blob in blobs])
+    pairs = assign(giou(expected, found), LEAST_GIOU)
+    return {tracks[row]: blobs[column] for row, column in pairs}
+
+
+def _joined(blobs: list[Blob], tracks: list[Track]) -> list[Blob]:
+    """Put fragments of one known object together."""
+    for track in tracks:
+        if len(blobs) < 2:
+            break
+        boxes = np.array([blob.box for blob in blobs])
+        parts = np.flatnonzero(covered(boxes, track.box[None])[:, 0] > INSIDE)
+        if len(parts) < 2:
+            continue
+        together = hull(boxes[parts])
+        alone = iou(boxes[parts], track.box[None]).max()
+        close = areas(boxes[parts]).sum() > (1 - MOST_GAP) * areas(together)
+        if close and iou(together[None], track.box[None])[0, 0] > alone:
+            pieces = [blobs[part] for part in parts]
+            labels = tuple(label for piece in pieces for label in piece.labels)
+            one = Blob(together, max(piece.evidence for piece in pieces), labels)
+            blobs = [blob for index, blob in enumerate(blobs) if index not in parts] + [one]
+    return blobs
+
+
+def _shifted_over(box: Boxes, part: Boxes) -> Boxes:
+    """Move a box as little as makes it cover a part of it, as far as that fits."""
+    over = np.minimum(part[:2] - box[:2], 0) + np.maximum(part[2:] - box[2:], 0)
+    fits = part[2:] - part[:2] <= box[2:] - box[:2]
+    shift = np.where(fits, over, (part[:2] + part[2:] - box[:2] - box[2:]) / 2)
+    return np.asarray(box + np.concatenate([shift, shift]))
