@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 # where a sentence may end: a new line, signs, or a polite ending that a hasty writer left without one
 _CANDIDATE = re.compile(
-    r"[\r\n\u2028\u2029]+|[.?!。？！…]+|(?<=[가-힣](?:니다|어요|아요|네요|에요|예요|해요|세요|군요))(?=[ \t])"
+    r"[\r\n\u2028\u2029]+|[.?!。？！…]+|(?<=[다요죠])~+"
+    r"|(?<=[가-힣](?:니다|어요|아요|네요|에요|예요|해요|세요|군요|게요))(?=[ \t])"
 )
 # what still belongs to the sentence after the sign: closing quotes and brackets, ㅋㅋ, ㅠㅠ, ^^
 _TAIL = re.compile(r"[\"'”’)\]》」』]*(?:[ \t]*(?:[ㄱ-ㅣ]{2,}|[\^~♥♡;]+|:\)))*")
@@ -16,7 +17,7 @@ _OPENER = re.compile("[" + re.escape("".join(_CLOSERS)) + "]")
 # a quotation is not cut up, unless it is longer than this, or never closed
 _LONGEST_QUOTATION = 300
 _ABBREVIATION = re.compile(
-    r"(?:^|[^a-z])(?:[a-z]|mr|mrs|ms|dr|prof|vs|etc|no|inc|co|corp|ltd|st|fig|vol)$", re.I
+    r"(?:^|[^a-z])(?:[a-z]|mr|mrs|ms|dr|prof|vs|etc|no|inc|co|corp|ltd|st|fig|vol)$", re.IGNORECASE
 )
 _ENDED = re.compile(r"(?:[다요죠까네군라지야음함임됨]|[^가-힣])$")
 _QUOTING = re.compile(r"[ \t]*(?:이?라[고며는]|하고|고 |며 |는 |란 )")
@@ -29,9 +30,9 @@ _COUNTING = re.compile(r"[\s(]*(?:\d+|[a-zA-Z가-하])$")
 def split(text: str) -> list[str]:
     """Return a text's sentences in order, without the white space around them.
 
-    A sentence ends at a line's end, at a full stop, question or exclamation mark (with or without a space after
-    it), at an ellipsis after a verb's ending, and after a polite ending without a sign. It does not end in
-    numbers (3.5, 2024. 5. 3.), addresses, abbreviations, list numbers, and inside a quotation.
+    A sentence ends at a line's end, at a full stop, question or exclamation mark (with or without a space
+    after it), at an ellipsis after a verb's ending, and after a polite ending without a sign. It does not end
+    in numbers (3.5, 2024. 5. 3.), addresses, abbreviations, list numbers, and inside a quotation.
     """
     return [text[begin:end] for begin, end in spans(text)]
 

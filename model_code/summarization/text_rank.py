@@ -1,8 +1,8 @@
 """The most telling sentences: TextRank with a preference for the beginning, and no two that say the same.
 
-Mihalcea and Tarau, TextRank (2004): sentences are nodes, weighted by how much they have in common, and PageRank
-finds those that many others support. Carbonell and Goldstein, maximal marginal relevance (1998): each further
-sentence must tell something that the chosen ones do not.
+Mihalcea and Tarau, TextRank (2004): sentences are nodes, tied by how much they have in common, and PageRank
+finds those that many others support. Carbonell and Goldstein, maximal marginal relevance (1998): each
+further sentence must tell something that the chosen ones do not.
 
 The weights are cosines of sparse vectors X, so a step of PageRank is X (X' p) and the matrix of all pairs is
 never built: time and memory grow with the text's length and not with its square.
@@ -29,11 +29,12 @@ _ENOUGH_WORDS = 4
 _IMPORTANCE = 0.7
 _REPEATED = 0.95
 _PART_OF_WORD = 0.4
-_SAY_LITTLE = frozenset(
-    jamo(word)
-    for word in "있 하 되 것 수 등 이 그 저 때문 위 및 또 더 같 보 않 아니 그리고 그러나 하지만 그래서 또한 즉 중 때 데 거 게 "
-    "정말 너무 진짜 매우 아주 참 이번 이날 통하 대하 따르 밝히 말하 전하".split()
+# verbs that only help others, pronouns, adverbs: they tie sentences that have nothing in common
+_SMALL_WORDS = (
+    "있 하 되 것 수 등 이 그 저 때문 위 및 또 더 같 보 않 아니 중 때 데 거 게 통하 대하 따르 밝히 말하 전하 "
+    "그리고 그러나 하지만 그래서 또한 즉 정말 너무 진짜 매우 아주 참 이번 이날"
 )
+_SAY_LITTLE = frozenset(map(jamo, _SMALL_WORDS.split()))
 
 
 @dataclass(frozen=True)

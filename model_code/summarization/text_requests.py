@@ -1,6 +1,6 @@
 """Requests to texts that are to be summarised.
 
-In: ``application/json`` (the default), ``application/jsonlines``, ``text/plain`` (the whole body is one text).
+In: ``application/json`` (the default), ``application/jsonlines``, ``text/plain`` (the body is a text).
 """
 
 from __future__ import annotations

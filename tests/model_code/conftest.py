@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from sagemaker_inference.transformer import Transformer
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL_CODE = ROOT / "model_code"
@@ -81,6 +82,50 @@ def imported(code: SimpleNamespace) -> Iterator[None]:
     loaded = {name: module for name, module in vars(code).items() if isinstance(module, ModuleType)}
     with _importable(code.folder, loaded):
         yield
+
+
+@pytest.fixture(scope="module")
+def refused(code: SimpleNamespace) -> Callable[..., tuple[int, str]]:
+    """Sends what the model must refuse to its ``input_fn``; returns the status and the reason."""
+
+    def refused(body: str | bytes, content_type: str | None = "application/json") -> tuple[int, str]:
+        with pytest.raises(code.client_errors.RequestError) as caught:
+            code.inference.input_fn(body, content_type)
+        return caught.value.status_code, caught.value.message
+
+    return refused
+
+
+class ToolkitContext:
+    """What AWS's toolkit asks of a model server's context; keeps what it is told."""
+
+    def __init__(self, folder: Path, headers: dict[str, str]) -> None:
+        self.system_properties = {"model_dir": str(folder)}
+        self.request_processor = [SimpleNamespace(get_request_properties=lambda: headers)]
+        self.status, self.phrase, self.content_type = 200, "", ""
+
+    def set_response_content_type(self, index: int, value: str) -> None:
+        self.content_type = value
+
+    def set_response_status(self, code: int, phrase: str) -> None:
+        self.status, self.phrase = code, phrase
+
+
+@pytest.fixture
+def send(
+    code: SimpleNamespace, imported: None, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[ToolkitContext, str]]:
+    """Sends a body with headers (``Content_Type=...``) through AWS's toolkit to the model."""
+    monkeypatch.setenv("SAGEMAKER_PROGRAM", "inference.py")
+    transformer = Transformer()
+
+    def send(body: bytes, **headers: str) -> tuple[ToolkitContext, str]:
+        spelt = {name.replace("_", "-"): value for name, value in headers.items()}
+        context = ToolkitContext(code.folder, spelt)
+        (answer,) = transformer.transform([{"body": body}], context)
+        return context, answer
+
+    return send
 
 
 @pytest.fixture(scope="session")

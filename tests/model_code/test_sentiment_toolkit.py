@@ -3,43 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from types import SimpleNamespace
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-from sagemaker_inference.transformer import Transformer
 
 MODEL = "sentiment"
 
-SENTIMENT = Path(__file__).resolve().parents[2] / "model_code" / "sentiment"
 REVIEWS = ["불후의 명작입니다. 눈물이 앞을 가려요", "저런...5점 만점에 1점 주기도 힘들어요."]
 
 
-class Context:
-    """What the toolkit asks of a model server's context."""
-
-    def __init__(self, headers: dict[str, str]) -> None:
-        self.system_properties = {"model_dir": str(SENTIMENT)}
-        self.request_processor = [SimpleNamespace(get_request_properties=lambda: headers)]
-        self.status, self.phrase, self.content_type = 200, "", ""
-
-    def set_response_content_type(self, index: int, value: str) -> None:
-        self.content_type = value
-
-    def set_response_status(self, code: int, phrase: str) -> None:
-        self.status, self.phrase = code, phrase
-
-
-@pytest.fixture
-def transformer(imported: None, monkeypatch: pytest.MonkeyPatch) -> Transformer:
-    monkeypatch.setenv("SAGEMAKER_PROGRAM", "inference.py")
-    return Transformer()
-
-
-def send(transformer: Transformer, body: bytes, **headers: str) -> tuple[Context, str]:
-    context = Context({name.replace("_", "-"): value for name, value in headers.items()})
-    (answer,) = transformer.transform([{"body": body}], context)
-    return context, answer
+Send = Callable[..., tuple[Any, str]]
 
 
 @pytest.mark.parametrize(
@@ -51,11 +25,9 @@ def send(transformer: Transformer, body: bytes, **headers: str) -> tuple[Context
         ({"Content_Type": "application/json", "Accept": "text/csv"}, "text/csv"),
     ],
 )
-def test_the_workshops_request_is_answered(
-    transformer: Transformer, headers: dict[str, str], kind: str
-) -> None:
+def test_the_workshops_request_is_answered(send: Send, headers: dict[str, str], kind: str) -> None:
     # GIVEN the workshop's two reviews WHEN they are sent
-    context, answer = send(transformer, json.dumps({"inputs": REVIEWS}).encode(), **headers)
+    context, answer = send(json.dumps({"inputs": REVIEWS}).encode(), **headers)
 
     # THEN the answer is there in the type asked for, positive before negative
     assert (context.status, context.content_type) == (200, kind)
@@ -83,14 +55,14 @@ def test_the_workshops_request_is_answered(
     ],
 )
 def test_a_bad_request_gets_its_status(
-    transformer: Transformer, body: bytes, headers: dict[str, str], status: int, phrase: str, said: str
+    send: Send, body: bytes, headers: dict[str, str], status: int, phrase: str, said: str
 ) -> None:
     # GIVEN a bad request WHEN it is sent
-    context, answer = send(transformer, body, **headers)
+    context, answer = send(body, **headers)
 
     # THEN its status tells the kind, the first line of the answer tells what was wrong
     assert (context.status, context.phrase) == (status, phrase)
     assert said in answer.splitlines()[0]
 
     # AND the next good request is answered
-    assert send(transformer, b'{"text": "\xea\xb5\xbf"}')[0].status == 200
+    assert send(b'{"text": "\xea\xb5\xbf"}')[0].status == 200
