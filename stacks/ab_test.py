@@ -44,17 +44,23 @@ class AbTestSettings(PatternSettings):
         findings = Findings("patterns.ab-test")
         made = []
         for name, settings in self.variants.items():
-            with noted(findings, f"variants.{name}", settings):
+            place = f"variants.{name}"
+            with noted(findings, place, settings):
                 made.append(settings.variant(name))
-            with noted(findings, f"variants.{name}.model", settings.model):
-                settings.model.framework_image(settings.build().instance)
+            settings.model.check_image(
+                findings,
+                f"{place}.model",
+                settings.build().instance,
+                instance_key=f"{place}.instance_type",
+            )
         if len(made) == len(self.variants):
             check_variants(findings, made)
         if self.shadow:
             shadow = self.shadow.build()
             check_shadow(findings, made, shadow)
-            with noted(findings, "shadow.model", self.shadow.model):
-                self.shadow.model.framework_image(shadow.instance)
+            self.shadow.model.check_image(
+                findings, "shadow.model", shadow.instance, instance_key="shadow.instance_type"
+            )
         findings.raise_if_any()
 
 

@@ -14,7 +14,7 @@ from sagemaker_serving.variants import InstanceVariant
 
 from .endpoint_stack import EndpointStack
 from .model_settings import ModelSettings
-from .settings import GuardedEndpointSettings, PatternSettings, noted
+from .settings import GuardedEndpointSettings, PatternSettings
 
 
 class BlueGreenSettings(GuardedEndpointSettings):
@@ -34,8 +34,9 @@ class BlueGreenSettings(GuardedEndpointSettings):
             suggest(self.version, self.versions) if self.versions else "add it to versions",
         )
         for name, model in self.versions.items():
-            with noted(findings, f"versions.{name}", model):
-                model.framework_image(variant.instance)
+            model.check_image(
+                findings, f"versions.{name}", variant.instance, instance_key="endpoint.instance_type"
+            )
 
 
 class BlueGreenDeployment(EndpointStack[BlueGreenSettings]):

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from aws_cdk import aws_ecr as ecr
 
 from constructs import Construct
 from sagemaker_serving.artifacts import ModelArtifact
-from sagemaker_serving.errors import Findings
+from sagemaker_serving.errors import Findings, InvalidConfiguration
 from sagemaker_serving.images import ContainerImage, DockerfileImage, EcrImage, FrameworkImage, Processor
 from sagemaker_serving.instances import Accelerator, Architecture, InstanceType
 from sagemaker_serving.model import Container, ContainerInvocation, ServingModel
 from sagemaker_serving.naming import free_id
 from sagemaker_serving.network import VpcAttachment
 
-from .settings import Section, noted
+from .settings import Section
 
 FRAMEWORKS = {
     "scikit-learn": FrameworkImage.sklearn,
@@ -56,8 +57,6 @@ class ContainerSettings(Section):
     ecr_tag: str | None = None
     dockerfile_directory: str | None = None
     environment: Mapping[str, str] = {}
-
-    keys: ClassVar[dict[str, str]] = {"version": "framework_version"}
 
     def build(self) -> None:
         """Refuse what cannot be a container; `container` makes it."""
@@ -117,6 +116,25 @@ class ContainerSettings(Section):
             environment=self.environment,
             hostname=hostname,
         )
+
+    def check_image(
+        self, findings: Findings, prefix: str, instance: InstanceType, *, instance_key: str
+    ) -> None:
+        """Note what AWS's image has against an instance type.
+
+        Args:
+            findings: Where to note it.
+            prefix: Where this section is.
+            instance: What the container will run on.
+            instance_key: Where the instance type is.
+        """
+        keys = {"version": f"{prefix}.framework_version", "processor": instance_key}
+        try:
+            self.framework_image(instance)
+        except InvalidConfiguration as error:
+            findings.found += [
+                replace(found, field=keys.get(found.field, prefix)) for found in error.findings
+            ]
 
     def _artifact(self, root: Path) -> ModelArtifact | None:
         # an image of your own need not have AWS's handler program
@@ -200,8 +218,9 @@ class SeveralContainersSettings(NetworkSettings):
             instance: What the containers will run on.
         """
         for hostname, container in self.containers.items():
-            with noted(findings, f"containers.{hostname}", container):
-                container.framework_image(instance)
+            container.check_image(
+                findings, f"containers.{hostname}", instance, instance_key="endpoint.instance_type"
+            )
 
     def serving_model(
         self,

@@ -51,13 +51,15 @@ def apply(document: Any, overrides: Overrides) -> Any:
     """A copy of the document with the overrides in it.
 
     Args:
-        document: What the file holds.
+        document: What the file holds; without keys it stays as it is.
         overrides: See `settings_in`; shorter paths first, so that a section can be given and then changed.
 
     Raises:
         InvalidConfiguration: A path goes through a value that has no keys.
     """
-    document = copy.deepcopy(document) if isinstance(document, dict) else {}
+    if not isinstance(document, dict):
+        return document
+    document = copy.deepcopy(document)
     findings = Findings("the command line (-c)")
     for path, value in sorted(overrides.items(), key=lambda item: len(item[0])):
         *way, key = path
@@ -91,13 +93,14 @@ def name_origin(findings: Iterable[Finding], overrides: Overrides) -> list[Findi
         findings: What is wrong with the document.
         overrides: What came from the command line.
     """
-    prefixes = [".".join(path) for path in overrides]
+    paths = [".".join(path) for path in overrides]
     return [
-        replace(found, rule=f"{found.rule} (given on the command line with -c)")
-        if any(
-            found.field == prefix or found.field.startswith((f"{prefix}.", f"{prefix}["))
-            for prefix in prefixes
-        )
+        replace(found, rule=f"{found.rule} (changed on the command line with -c)")
+        if any(_one_holds_the_other(found.field, path) for path in paths)
         else found
         for found in findings
     ]
+
+
+def _one_holds_the_other(field: str, path: str) -> bool:
+    return f"{field}.".startswith((f"{path}.", f"{path}[")) or path.startswith(f"{field}.")

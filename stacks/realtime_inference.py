@@ -13,7 +13,7 @@ from sagemaker_serving.variants import InstanceVariant
 
 from .endpoint_stack import EndpointStack
 from .model_settings import ModelSettings
-from .settings import CaptureSettings, GuardedEndpointSettings, PatternSettings, noted
+from .settings import CaptureSettings, GuardedEndpointSettings, PatternSettings
 
 
 class RealtimeSettings(GuardedEndpointSettings):
@@ -25,8 +25,7 @@ class RealtimeSettings(GuardedEndpointSettings):
     def check(self, findings: Findings, variant: InstanceVariant) -> None:
         """See `GuardedEndpointSettings.check`; and the image has to fit the instance type."""
         super().check(findings, variant)
-        with noted(findings, "model", self.model):
-            self.model.framework_image(variant.instance)
+        self.model.check_image(findings, "model", variant.instance, instance_key="endpoint.instance_type")
 
 
 class RealtimeInference(EndpointStack[RealtimeSettings]):

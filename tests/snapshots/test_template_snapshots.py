@@ -11,7 +11,14 @@ from syrupy.extensions.json import JSONSnapshotExtension
 
 from tests.snapshots.synthesis import ENVIRONMENTS, normalised, synthesise
 
-CASES = [(stack, environment) for environment in ENVIRONMENTS for stack in ("RealtimeInference",)]
+STACKS = (
+    "RealtimeInference",
+    "MultiContainerEndpoint",
+    "InferencePipeline",
+    "AbTest",
+    "BlueGreenDeployment",
+)
+CASES = [(stack, environment) for environment in ENVIRONMENTS for stack in STACKS]
 
 
 @pytest.mark.parametrize(("stack", "environment"), CASES)
