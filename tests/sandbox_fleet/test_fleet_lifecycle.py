@@ -12,7 +12,7 @@ import uvloop
 
 from sandbox.clock import Clock
 from sandbox.errors import ServiceError
-from sandbox.fleet import Fleet, FleetFailed, FleetManager, FleetStopped, Instance
+from sandbox.fleet import Fleet, FleetFailed, FleetStopped, Instance
 from sandbox.fleet import instances as instances_module
 from tests.sandbox_fleet.world import ECHO, IMAGE, SCOPE, World, alive, create, record, until
 
@@ -398,70 +398,3 @@ def test_a_caller_who_waits_for_a_stopped_fleet_is_told_at_once(world: World) ->
                 await waiting
 
     uvloop.run(scenario())
-
-
-def _serving(manager: FleetManager, world: World, loads: list[int], **variant: Any) -> Fleet:
-    """A fleet whose instances are only records, with so many invocations in flight each."""
-    fleet = create(manager, world.model(ECHO), **variant)
-    for at, load in enumerate(loads):
-        instance = Instance(f"i-{at}", world.tmp_path, in_flight=load)
-        fleet.instances.append(instance)
-        fleet._set_state(instance, "InService")
-    return fleet
-
-
-async def _shares(world: World, loads: list[int], **variant: Any) -> list[int]:
-    async with world.manager() as manager:
-        fleet = _serving(manager, world, loads, **variant)
-        got = [0] * len(loads)
-        for _ in range(600):
-            instance = await fleet.acquire(0)
-            got[int(instance.id[2:])] += 1
-            fleet.release(instance)
-        return got
-
-
-def test_the_least_busy_instance_is_taken_and_equals_share(world: World) -> None:
-    first, second, busy = uvloop.run(_shares(world, [2, 2, 3]))
-    assert busy == 0
-    assert min(first, second) > 200  # 300 each; 200 is eight standard errors away
-
-
-def test_random_routing_does_not_look_at_the_load(world: World) -> None:
-    routing = {"RoutingStrategy": "RANDOM"}
-    assert min(uvloop.run(_shares(world, [0, 50, 0], RoutingConfig=routing))) > 100
-
-
-def test_work_in_flight_spreads(world: World) -> None:
-    async def scenario() -> None:
-        async with world.manager() as manager:
-            fleet = _serving(manager, world, [0, 0, 0, 0])
-            for _ in range(10):
-                await fleet.acquire(0)
-            assert sorted(instance.in_flight for instance in fleet.instances) == [2, 2, 3, 3]
-
-    uvloop.run(scenario())
-
-
-def used(world: World) -> list[Any]:
-    """The utilization that was recorded."""
-    return [record for record in world.metrics.values if record[1] == "/aws/sagemaker/Endpoints"]
-
-
-def test_utilization_is_recorded_for_the_variant(world: World) -> None:
-    async def scenario() -> None:
-        # a minute passes in 0.1 s
-        async with world.manager(clock=Clock(600)) as manager:
-            await create(manager, world.model(ECHO)).start(1)
-            await until(lambda: len(used(world)) >= 3)
-
-    uvloop.run(scenario())
-    by_name = {
-        name: (scope, space, unit, value, dims) for scope, space, name, unit, value, dims in used(world)
-    }
-    assert set(by_name) == {"CPUUtilization", "MemoryUtilization", "DiskUtilization"}
-    for scope, space, unit, value, dims in by_name.values():
-        assert (scope, space, unit) == (SCOPE, "/aws/sagemaker/Endpoints", "Percent")
-        assert dims == (("EndpointName", "reviews"), ("VariantName", "AllTraffic"))
-        assert value >= 0
-    assert 0 < by_name["MemoryUtilization"][3] < 100

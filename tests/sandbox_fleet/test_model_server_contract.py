@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import httpx
 import pytest
 
 from sandbox.model_server import EXIT_LOAD_FAILED
-from tests.sandbox_fleet.world import ECHO, Server, alive
+from tests.sandbox_fleet.world import ECHO, Server, alive, wait_for
 
 Serve = Callable[..., Server]
 ROOT = Path(__file__).parents[2]
@@ -208,78 +207,6 @@ def predict_fn(data, model):
     assert answers[0].content == b"done"
 
 
-def test_an_iterator_is_streamed_as_it_comes(serve: Serve, tmp_path: Path) -> None:
-    # GIVEN a model that gives its second piece only when told to
-    go = tmp_path / "go"
-    code = f"""
-import os, time
-def output_fn(prediction, accept):
-    def pieces():
-        yield b"first "
-        while not os.path.exists({str(go)!r}): time.sleep(0.01)
-        yield "second"
-    return pieces()
-"""
-    server = serve(ECHO + code)
-    with server.client.stream("POST", "/invocations", content=b"{}") as answer:
-        pieces = answer.iter_bytes()
-        # WHEN the first piece is there, THEN it arrived before the second was made
-        assert next(pieces) == b"first "
-        go.touch()
-        assert b"".join(pieces) == b"second"
-
-
-def test_an_iterator_that_fails_at_once_is_an_error(serve: Serve) -> None:
-    code = """
-def output_fn(prediction, accept):
-    def pieces():
-        raise ValueError("no piece")
-        yield b""
-    return pieces()
-"""
-    answer = serve(ECHO + code).invoke(b"{}")
-    assert answer.status_code == 500
-    assert answer.text.startswith("no piece\n")
-
-
-def test_a_stream_that_breaks_is_seen_to_be_broken(serve: Serve) -> None:
-    code = """
-def output_fn(prediction, accept):
-    def pieces():
-        yield b"first"
-        raise ValueError("broken")
-    return pieces()
-"""
-    server = serve(ECHO + code)
-    with pytest.raises(httpx.RemoteProtocolError):
-        server.invoke(b"{}")
-    assert server.client.get("/ping").status_code == 200
-
-
-def test_a_stream_ends_when_the_caller_leaves(serve: Serve, tmp_path: Path) -> None:
-    # GIVEN an endless stream that notes when it is closed
-    closed = tmp_path / "closed"
-    code = f"""
-import time
-def output_fn(prediction, accept):
-    def pieces():
-        try:
-            while True:
-                yield b"x"
-                time.sleep(0.01)
-        finally:
-            open({str(closed)!r}, "w").close()
-    return pieces()
-"""
-    server = serve(ECHO + code)
-    # WHEN the caller hangs up
-    with server.client.stream("POST", "/invocations", content=b"{}") as answer:
-        assert next(answer.iter_bytes()) == b"x"
-    # THEN the model is told, and the worker is free again
-    _wait(closed.exists)
-    assert server.client.get("/ping").status_code == 200
-
-
 @pytest.mark.parametrize(
     ("code", "last_line"),
     [
@@ -323,10 +250,10 @@ def predict_fn(data, model):
     answers: list[httpx.Response] = []
     call = threading.Thread(target=lambda: answers.append(server.invoke(b"done")))
     call.start()
-    _wait(started.exists)
+    wait_for(started.exists)
     # WHEN the server is asked to stop
     server.process.terminate()
-    _wait(lambda: _refuses(server))
+    wait_for(lambda: _refuses(server))
     go.touch()
     call.join()
     # THEN the invocation is answered, and the server ends
@@ -404,13 +331,13 @@ def test_a_server_ends_with_its_parent_however_that_ends(tmp_path: Path) -> None
     assert parent.stdout is not None
     server = int(parent.stdout.readline())
     child = tmp_path / "child"
-    _wait(lambda: child.exists() and child.read_text().endswith("\n"))
+    wait_for(lambda: child.exists() and child.read_text().endswith("\n"))
     assert alive(server)
     # WHEN the parent is killed
     parent.kill()
     parent.communicate()
     # THEN neither lives on
-    _wait(lambda: not alive(server) and not alive(int(child.read_text())))
+    wait_for(lambda: not alive(server) and not alive(int(child.read_text())))
 
 
 def _refuses(server: Server) -> bool:
@@ -419,10 +346,3 @@ def _refuses(server: Server) -> bool:
     except httpx.TransportError:
         return True
     return False
-
-
-def _wait(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.02)

@@ -7,13 +7,11 @@ import json
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 import uvloop
 
-from sandbox.clock import Clock
 from sandbox.fleet import FleetFailed, Instance
 from sandbox.fleet import containers as containers_module
 from sandbox.fleet import fleet as fleet_module
@@ -216,49 +214,3 @@ def test_safe_ports_are_free() -> None:
         server.bind(("127.0.0.1", first.start + 3))
         server.listen()
         assert blocked.take() == range(first.stop, first.stop + PORTS_EACH)
-
-
-def test_utilization_is_recorded_for_each_container_and_their_sum(world: World) -> None:
-    async def scenario() -> None:
-        async with world.manager(clock=Clock(600)) as manager:
-            await create(manager, world.model(ECHO, ECHO)).start(1)
-            await until(lambda: len(memory("host-1")) >= 1)
-
-    def memory(container: str | None) -> list[float]:
-        wanted = {"EndpointName": "reviews", "VariantName": "AllTraffic"}
-        wanted |= {"ContainerName": container} if container else {}
-        return [
-            value
-            for _, space, name, unit, value, dimensions in world.metrics.values
-            if (space, name, unit) == ("/aws/sagemaker/Endpoints", "MemoryUtilization", "Percent")
-            and dict(dimensions) == wanted
-        ]
-
-    uvloop.run(scenario())
-    parts = [memory("host-0")[0], memory("host-1")[0]]
-    assert all(part > 0 for part in parts)
-    assert memory(None)[0] == pytest.approx(sum(parts))
-    names = {name for _, _, name, _, _, dims in world.metrics.values if "ContainerName" in dict(dims)}
-    assert names == {"CPUUtilization", "MemoryUtilization"}
-
-
-def test_requests_in_flight_are_recorded_for_the_variant(world: World) -> None:
-    async def scenario() -> None:
-        async with world.manager(clock=Clock(600)) as manager:
-            fleet = create(manager, world.model(ECHO))
-            await fleet.start(1)
-            deadline = asyncio.get_running_loop().time() + 20
-            for _ in range(3):
-                await fleet.acquire(deadline)
-            await until(lambda: 3.0 in concurrent())
-
-    def concurrent() -> list[Any]:
-        dimensions = (("EndpointName", "reviews"), ("VariantName", "AllTraffic"))
-        return [
-            record[4]
-            for record in world.metrics.values
-            if record[1:4] == ("AWS/SageMaker", "ConcurrentRequestsPerModel", "Count")
-            and record[5] == dimensions
-        ]
-
-    uvloop.run(scenario())
