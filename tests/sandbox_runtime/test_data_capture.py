@@ -13,7 +13,8 @@ import pytest
 from sandbox import capture as capture_module
 from sandbox.capture import Capture, Payload
 from sandbox.store import Params
-from tests.sandbox_runtime.fakes import SCOPE, FakeAws, Plane, echo, variant
+from tests.sandbox_runtime.fake_aws import FakeAws
+from tests.sandbox_runtime.fakes import SCOPE, Plane, echo, variant
 
 CONFIG: Params = {
     "EnableCapture": True,

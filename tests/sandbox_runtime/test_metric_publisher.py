@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from sandbox import metrics
 from sandbox.metrics import MetricPublisher
-from tests.sandbox_runtime.fakes import SCOPE, FakeAws
+from tests.sandbox_runtime.fake_aws import FakeAws
+from tests.sandbox_runtime.fakes import SCOPE
 
 DIMENSIONS = (("EndpointName", "ep"), ("VariantName", "A"))
 
