@@ -1,7 +1,8 @@
 """The command line.
 
-Exit status: 0 well; 1 could not be done; 2 `status` found something wrong, or wrong usage; 3 `load` had
-failed or unsent requests; 130 interrupted.
+Exit status: 0 well; 1 could not be done, or a demo did not show what it should; 2 `status` found something
+wrong, `watch` saw a rollback, or wrong usage; 3 `load`, `ab send` or `ab test` had requests without an
+answer; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from client.ab.cli import app as ab
 from client.connection import Connection
 from client.errors import UserError, explain
+from client.options import Accept, Container, ContentType, File, Json, Pattern, Stack, TargetVariant, duration
 from client.output import complain, err, out, plain, print_json
 from client.patterns import deployed_patterns, find_pattern, nothing_deployed
 
@@ -46,29 +49,7 @@ app = typer.Typer(
     "come from the standard AWS_* environment.",
 )
 
-Pattern = Annotated[str, typer.Argument(help="The pattern, for example realtime.", show_default=False)]
-Stack = Annotated[str | None, typer.Option("--stack", help="Which stack, if several are of this pattern.")]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
-File = Annotated[
-    str | None, typer.Option("--file", help="Send this file as it is; - for standard input.", metavar="FILE")
-]
-ContentType = Annotated[
-    str | None,
-    typer.Option(
-        help="application/json, application/jsonlines, text/csv, text/plain, or what your model takes."
-    ),
-]
-TargetVariant = Annotated[str | None, typer.Option(help="A production variant, past the traffic weights.")]
-Accept = Annotated[str | None, typer.Option(help="Media type wanted back.")]
-
-
-def _duration(text: str) -> float:
-    from client.durations import parse_duration
-
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+app.add_typer(ab, name="ab")
 
 
 @app.command()
@@ -76,32 +57,41 @@ def invoke(
     pattern: Pattern,
     texts: Annotated[
         list[str] | None,
-        typer.Argument(help="Texts to classify; by default two reviews.", show_default=False),
+        typer.Argument(
+            help="Texts to send; by default an example. Similarity takes two a pair.", show_default=False
+        ),
     ] = None,
     file: File = None,
+    json_body: Annotated[
+        str | None, typer.Option(help="Send this JSON as it is.", metavar="JSON", show_default=False)
+    ] = None,
     content_type: ContentType = None,
     accept: Accept = None,
     target_variant: TargetVariant = None,
+    container: Container = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Take the answer in parts, as they are made.")
     ] = False,
     as_json: Json = False,
     stack: Stack = None,
 ) -> None:
-    """Send texts to an endpoint, and show label, score, variant and latency."""
+    """Send texts to an endpoint, and show the answer, who gave it, and its latency."""
     from client import invocation, invocation_view
-    from client.payloads import REVIEWS, from_file, from_texts
+    from client.containers import choose_container
+    from client.payloads import from_file, from_json_text
 
-    if file and texts:
-        raise UserError("Both texts and --file were given", "Give one of them.")
-    payload = (
-        from_file(file, content_type)
-        if file
-        else from_texts(texts or REVIEWS, content_type or "application/json")
-    )
+    given = [
+        name for name, value in (("texts", texts), ("--file", file), ("--json-body", json_body)) if value
+    ]
+    if len(given) > 1:
+        raise UserError(f"Both {' and '.join(given)} were given", "Give one of them.")
+    payload = from_file(file, content_type) if file else from_json_text(json_body) if json_body else None
     connection = Connection()
-    endpoint_name = find_pattern(connection, pattern, stack).endpoint_name
-    target = invocation.Target(endpoint_name, target_variant, accept)
+    deployed = find_pattern(connection, pattern, stack)
+    endpoint_name = deployed.endpoint_name
+    chosen = choose_container(deployed, container)
+    payload = payload or chosen.payload(texts, content_type)
+    target = invocation.Target(endpoint_name, target_variant, accept, chosen.hostname)
     if stream:
         show = invocation_view.quietly if as_json else invocation_view.part_shower()
         answer = invocation.invoke_streaming(connection, target, payload, show)
@@ -157,10 +147,11 @@ def load(
         int | None,
         typer.Option(help="Closed loop: so many callers, each waiting for its answer. Default: 4."),
     ] = None,
-    duration: Annotated[
+    duration_: Annotated[
         float | None,
         typer.Option(
-            parser=_duration,
+            "--duration",
+            parser=duration,
             metavar="DURATION",
             help="30s, 5m, 1h at most. Default: 30s.",
             show_default=False,
@@ -180,7 +171,7 @@ def load(
     from client.load.view import show_report
     from client.payloads import REVIEWS, from_file, from_texts
 
-    plan = make_plan(rate, concurrency, duration, requests)
+    plan = make_plan(rate, concurrency, duration_, requests)
     payload = (
         from_file(file, content_type) if file else from_texts(REVIEWS, content_type or "application/json")
     )
@@ -209,7 +200,7 @@ def load(
 def logs(
     pattern: Pattern,
     since: Annotated[
-        float, typer.Option(parser=_duration, metavar="DURATION", help="How far to look back: 10m, 2h, 1d.")
+        float, typer.Option(parser=duration, metavar="DURATION", help="How far to look back: 10m, 2h, 1d.")
     ] = "10m",  # type: ignore[assignment]  # typer parses the default, too
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
@@ -238,24 +229,51 @@ def logs(
 
 
 @app.command()
-def demo(pattern: Pattern, as_json: Json = False, stack: Stack = None) -> None:
-    """Show a pattern working: wait until it is ready, send two Korean reviews, check the answers."""
-    from client import demo as demos
+def watch(
+    pattern: Pattern,
+    wait: Annotated[
+        float,
+        typer.Option(parser=duration, metavar="DURATION", help="How long to wait for a deployment to begin."),
+    ] = "5m",  # type: ignore[assignment]  # typer parses the default, too
+    as_json: Json = False,
+    stack: Stack = None,
+) -> None:
+    """Watch a deployment: traffic and errors of each fleet, alarms, stages. Rolled back: exit status 2."""
+    from client.watch.follow import COMPLETED
+    from client.watch.follow import watch as follow
+    from client.watch.view import deployment_view, ending_words
 
     connection = Connection()
     deployed = find_pattern(connection, pattern, stack)
-    show = demos.DEMOS.get(pattern)
+    versions = {deployed.expected_config or "": deployed.model_version}
+    with deployment_view(connection, deployed.pattern, versions).drawn() as draw:
+        ending = follow(connection, deployed, draw, wait_seconds=wait)
+    if as_json:
+        print_json({**ending.as_dict(), "last": ending.last.as_dict()})
+    else:
+        out.print(ending_words(ending), soft_wrap=True)
+    if ending.result != COMPLETED:
+        raise typer.Exit(2)
+
+
+@app.command()
+def demo(pattern: Pattern, as_json: Json = False, stack: Stack = None) -> None:
+    """Show a pattern working, without a question asked: exit status 1 if it does not."""
+    from client.demos import DEMOS
+
+    connection = Connection()
+    deployed = find_pattern(connection, pattern, stack)
+    show = DEMOS.get(pattern)
     if show is None:
         raise UserError(
-            f"There is no demo of pattern {pattern!r}", f"There is one of: {', '.join(sorted(demos.DEMOS))}"
+            f"There is no demo of pattern {pattern!r}", f"There is one of: {', '.join(sorted(DEMOS))}"
         )
-    shown = show(connection, deployed)
-    wrong = demos.explain_wrong(shown)
+    outcome = show(connection, deployed)
     if as_json:
-        print_json({"ok": wrong is None, "predictions": [one.as_dict() for one in shown]})
+        print_json(outcome.as_dict())
     else:
-        demos.show_predictions(shown)
-    if wrong:
-        raise wrong
+        outcome.show()
+    if outcome.problem:
+        raise outcome.problem
     if not as_json:
-        demos.show_next_steps(connection, deployed)
+        outcome.show_next_steps()

@@ -1,8 +1,11 @@
-"""The command lines that hints name, as this person would have to type them."""
+"""Command lines: those that hints name, as this person would have to type them, and those that demos run."""
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -36,3 +39,28 @@ def deploy_command(pattern: str, *, in_sandbox: bool) -> str:
     if in_sandbox:
         return sandbox_command(f"deploy {pattern}")
     return ".venv/bin/cdk deploy STACK (`.venv/bin/cdk list` names the stacks)"
+
+
+def redeploy_command(pattern: str, stack_name: str, settings: Sequence[str], *, in_sandbox: bool) -> str:
+    """How to deploy a stack that exists with other settings."""
+    words = " ".join(shlex.quote(word) for setting in settings for word in ("-c", setting))
+    if in_sandbox:
+        return sandbox_command(f"deploy {pattern} {words}")
+    return f".venv/bin/cdk deploy {stack_name} {words}"
+
+
+def redeploy_words(pattern: str, stack_name: str, settings: Sequence[str], *, in_sandbox: bool) -> list[str]:
+    """The same as words of a command to run, without a shell.
+
+    Args:
+        pattern: The pattern.
+        stack_name: Its stack.
+        settings: ``key=value`` for the CDK app.
+        in_sandbox: Whether it goes to the sandbox.
+    """
+    context = [word for setting in settings for word in ("-c", setting)]
+    if in_sandbox:
+        return [sys.executable, "-m", "sandbox", "deploy", pattern, *context]
+    beside = Path(sys.prefix) / "bin" / "cdk"
+    cdk = str(beside) if beside.is_file() else shutil.which("cdk") or "cdk"
+    return [cdk, "deploy", stack_name, *context, "--require-approval=never", "--progress=events"]

@@ -12,6 +12,9 @@ from botocore.config import Config
 
 # a model may think for 60 s, so the client must be ready to wait longer (API InvokeEndpoint)
 READ_TIMEOUT_SECONDS = 70
+_ATTEMPTS = 3
+# callers that share a client: those of `ab test` and of the demos' traffic
+_CONNECTIONS = 16
 
 
 class Connection:
@@ -36,14 +39,20 @@ class Connection:
             self._clients[service] = self.new_client(service)
         return self._clients[service]
 
-    def new_client(self, service: str) -> Any:
-        """A boto3 client of its own, for a caller that changes its event handlers."""
+    def new_client(self, service: str, *, attempts: int = _ATTEMPTS) -> Any:
+        """A boto3 client of its own, for a caller that changes it or counts its failures.
+
+        Args:
+            service: Name of the service, as boto3 knows it.
+            attempts: How often a request is tried before it counts as failed.
+        """
         return self._session.client(
             service,
             config=Config(
                 connect_timeout=5,
                 read_timeout=READ_TIMEOUT_SECONDS,
-                retries={"mode": "standard", "total_max_attempts": 3},
+                retries={"mode": "standard", "total_max_attempts": attempts},
+                max_pool_connections=_CONNECTIONS,
                 user_agent_extra="sagemaker-serving-client",
             ),
         )

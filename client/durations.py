@@ -18,3 +18,11 @@ def parse_duration(text: str) -> float:
     if seconds <= 0:
         raise ValueError(f"{text!r} is no duration; write for example 30s, 5m or 1h")
     return seconds
+
+
+def shown(seconds: float) -> str:
+    """Seconds in the largest unit that leaves no remainder: ``15m``, ``2h``, ``90s``."""
+    for unit, size in sorted(_UNITS.items(), key=lambda entry: -entry[1]):
+        if unit and size >= 1 and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:g}s"

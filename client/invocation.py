@@ -46,15 +46,21 @@ class Target:
         endpoint_name: The endpoint.
         variant: A production variant, past the traffic weights; None leaves the choice to the weights.
         accept: Media type wanted back; None leaves the choice to the model.
+        container: Hostname of the container that answers; an endpoint in Direct mode wants one, others none.
     """
 
     endpoint_name: str
     variant: str | None = None
     accept: str | None = None
+    container: str | None = None
 
     def parameters(self, payload: Payload) -> dict[str, Any]:
         """The request's members, as API ``InvokeEndpoint`` names them."""
-        optional = {"TargetVariant": self.variant, "Accept": self.accept}
+        optional = {
+            "TargetVariant": self.variant,
+            "Accept": self.accept,
+            "TargetContainerHostname": self.container,
+        }
         return {
             "EndpointName": self.endpoint_name,
             "Body": payload.body,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -12,14 +12,15 @@ from rich.text import Text
 from client.invocation import Answer, parts_of
 from client.output import out, plain
 from client.payloads import Payload
-from client.predictions import Prediction, read_predictions
+from client.predictions import Answers, Prediction, Similarity, Summary, read_answers
 
 _STYLES = {"positive": "green", "negative": "red"}
+_MOST_SIMILAR = 5
 
 
 def as_dict(endpoint_name: str, payload: Payload, answer: Answer) -> dict[str, Any]:
-    """Ready for JSON; ``body`` only where labels and scores could not be read out of it."""
-    predictions = read_predictions(answer.body, answer.content_type)
+    """Ready for JSON; ``body`` only where the answers could not be read out of it."""
+    answers = read_answers(answer.body, answer.content_type)
     result: dict[str, Any] = {
         "endpoint": endpoint_name,
         "variant": answer.variant,
@@ -32,34 +33,39 @@ def as_dict(endpoint_name: str, payload: Payload, answer: Answer) -> dict[str, A
             "parts": answer.parts,
             "first_byte_ms": None if first is None else round(first, 3),
         }
-    if predictions is None:
+    if answers is None:
         result["body"] = answer.body.decode(errors="replace")
     else:
-        texts = _beside(payload, predictions)
-        result["predictions"] = [
-            {"text": text, "label": one.label, "score": one.score}
-            for text, one in zip(texts, predictions, strict=True)
-        ]
+        result |= answers_as_dict(payload, answers)
     return result
 
 
+def answers_as_dict(payload: Payload, answers: Answers) -> dict[str, Any]:
+    """``predictions``, ``similarities`` or ``summaries``, each beside what it is about."""
+    rows: list[dict[str, Any]] = []
+    kind = "predictions"
+    for number, one in enumerate(answers):
+        if isinstance(one, Similarity):
+            kind = "similarities"
+            rows.append({"sentences": list(_pair(payload, number, len(answers))), "score": one.score})
+        elif isinstance(one, Summary):
+            kind = "summaries"
+            row = {"summary": list(one.sentences), "positions": list(one.positions)}
+            rows.append({"text": _text(payload, number, len(answers)), **row})
+        else:
+            words = {"ko": one.korean, "en": one.english} if one.korean or one.english else {}
+            text = _text(payload, number, len(answers))
+            rows.append({"text": text, "label": one.label, "score": one.score, **words})
+    return {kind: rows}
+
+
 def show_answer(payload: Payload, answer: Answer) -> None:
-    """A table of texts, labels and scores; an answer of another form is shown as it came."""
-    predictions = read_predictions(answer.body, answer.content_type)
+    """A table of the answers beside what they are about; one of another form is shown as it came."""
+    answers = read_answers(answer.body, answer.content_type)
     if answer.parts is not None and not answer.body.endswith(b"\n"):
         out.print()  # the parts were shown as they came
-    if predictions is not None:
-        table = Table(header_style="bold")
-        table.add_column("text", overflow="fold")
-        table.add_column("label")
-        table.add_column("score", justify="right")
-        for text, one in zip(_beside(payload, predictions), predictions, strict=True):
-            table.add_row(
-                plain(text),
-                Text(plain(one.label).plain, style=_STYLES.get(one.label, "")),
-                f"{one.score:.3f}",
-            )
-        out.print(table)
+    if answers is not None:
+        out.print(answers_table(payload, answers))
     elif answer.parts is None:
         out.print(plain(answer.body.decode(errors="replace")), soft_wrap=True)
     facts = [f"variant {answer.variant or '(not named)'}", f"{answer.latency_ms:.1f} ms"]
@@ -67,6 +73,58 @@ def show_answer(payload: Payload, answer: Answer) -> None:
         first = "-" if answer.first_byte_ms is None else f"{answer.first_byte_ms:.1f} ms"
         facts.append(f"{parts_of(answer.parts)}, the first after {first}")
     out.print(plain("  ".join(facts)), soft_wrap=True)
+
+
+def answers_table(payload: Payload, answers: Answers) -> Table:
+    """What came, beside what it is about."""
+    if isinstance(answers[0], Similarity):
+        return _similarities(payload, [one for one in answers if isinstance(one, Similarity)])
+    if isinstance(answers[0], Summary):
+        return _summaries(payload, [one for one in answers if isinstance(one, Summary)])
+    return _predictions(payload, [one for one in answers if isinstance(one, Prediction)])
+
+
+def _predictions(payload: Payload, predictions: Sequence[Prediction]) -> Table:
+    rendered = any(one.korean or one.english for one in predictions)
+    table = _table("text", "label", score="right")
+    if rendered:
+        table.add_column("in words", overflow="fold")
+    for number, one in enumerate(predictions):
+        words = [Text(f"{plain(one.korean).plain}\n{plain(one.english).plain}")] if rendered else []
+        table.add_row(
+            plain(_text(payload, number, len(predictions))),
+            Text(plain(one.label).plain, style=_STYLES.get(one.label, "")),
+            f"{one.score:.3f}",
+            *words,
+        )
+    return table
+
+
+def _similarities(payload: Payload, similarities: Sequence[Similarity]) -> Table:
+    table = _table("one sentence", "the other", score="right")
+    for number, one in enumerate(similarities):
+        style = "green" if one.score >= 0.6 * _MOST_SIMILAR else ""
+        pair = _pair(payload, number, len(similarities))
+        table.add_row(*map(plain, pair), Text(f"{one.score:.2f} of {_MOST_SIMILAR}", style=style))
+    return table
+
+
+def _summaries(payload: Payload, summaries: Sequence[Summary]) -> Table:
+    table = _table("text", "its most telling sentences")
+    for number, one in enumerate(summaries):
+        numbered = zip(one.positions, one.sentences, strict=False)
+        lines = [f"{position + 1}. {sentence}" for position, sentence in numbered] or list(one.sentences)
+        table.add_row(plain(_text(payload, number, len(summaries))), plain("\n".join(lines)))
+    return table
+
+
+def _table(*columns: str, **justified: Any) -> Table:
+    table = Table(header_style="bold")
+    for heading in columns:
+        table.add_column(heading, overflow="fold")
+    for heading, justify in justified.items():
+        table.add_column(heading, justify=justify)
+    return table
 
 
 def part_shower() -> Callable[[bytes], None]:
@@ -84,8 +142,14 @@ def quietly(_: bytes) -> None:
     """Show nothing: the whole answer is shown at the end."""
 
 
-def _beside(payload: Payload, predictions: list[Prediction]) -> list[str]:
-    """A text for each prediction; its number where the texts are not known."""
-    if payload.texts is not None and len(payload.texts) == len(predictions):
-        return list(payload.texts)
-    return [f"#{number}" for number in range(1, len(predictions) + 1)]
+def _text(payload: Payload, number: int, count: int) -> str:
+    """The text that an answer is about; its number where the texts are not known."""
+    if payload.texts is not None and len(payload.texts) == count:
+        return payload.texts[number]
+    return f"#{number + 1}"
+
+
+def _pair(payload: Payload, number: int, count: int) -> tuple[str, str]:
+    if payload.pairs is not None and len(payload.pairs) == count:
+        return payload.pairs[number]
+    return f"#{number + 1}", ""

@@ -70,7 +70,30 @@ class DeployedPattern:
     @property
     def variant_names(self) -> list[str]:
         """Names of the production variants that the stack made."""
-        return [name.strip() for name in self.outputs.get("VariantNames", "").split(",") if name.strip()]
+        return self._names("VariantNames")
+
+    @property
+    def container_hostnames(self) -> list[str]:
+        """Hostnames of the model's containers, in order; empty for a model of one container."""
+        return self._names("ContainerHostnames")
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether each request has to name its container (InferenceExecutionConfig, mode Direct)."""
+        return self.outputs.get("InferenceMode") == "Direct"
+
+    @property
+    def model_version(self) -> str:
+        """The version of the model that the stack wants to be served; empty where versions have no names."""
+        return self.outputs.get("ModelVersion", "")
+
+    @property
+    def rollback_alarms(self) -> list[str]:
+        """Names of the alarms that roll an update back."""
+        return self._names("RollbackAlarmNames")
+
+    def _names(self, output: str) -> list[str]:
+        return [name.strip() for name in self.outputs.get(output, "").split(",") if name.strip()]
 
     def __str__(self) -> str:
         environment = f", {self.environment}" if self.environment else ""

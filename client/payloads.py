@@ -36,12 +36,14 @@ class Payload:
     Args:
         body: The bytes.
         content_type: Their media type.
-        texts: The texts in them, in order, for display; None if they could not be read out.
+        texts: The texts in them, in order, for display; None if they could not be read out, or are pairs.
+        pairs: The pairs of sentences in them, in order, for display.
     """
 
     body: bytes
     content_type: str
     texts: tuple[str, ...] | None = None
+    pairs: tuple[tuple[str, str], ...] | None = None
 
 
 def media_type(content_type: str) -> str:
@@ -82,6 +84,26 @@ def from_texts(texts: Sequence[str], content_type: str = "application/json") -> 
     return Payload(body.encode(), content_type, tuple(texts))
 
 
+def from_json(value: Any) -> Payload:
+    """Put any value into one request, as JSON."""
+    return _described(json.dumps(value, ensure_ascii=False).encode(), "application/json")
+
+
+def from_json_text(text: str) -> Payload:
+    """Send JSON that somebody typed.
+
+    Raises:
+        UserError: It is none.
+    """
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"--json-body is not JSON: {error}", """For example: --json-body '{"inputs": ["text"]}'"""
+        ) from error
+    return _described(text.encode(), "application/json")
+
+
 def from_file(name: str, content_type: str | None = None) -> Payload:
     """Send a file as it is.
 
@@ -106,7 +128,12 @@ def from_file(name: str, content_type: str | None = None) -> Payload:
             f"{name!r} holds more than the {MAX_BYTES // 1024**2} MiB that real-time inference takes",
             "Send it in parts.",
         )
-    return Payload(body, kind, _texts_in(body, media_type(kind)))
+    return _described(body, kind)
+
+
+def _described(body: bytes, content_type: str) -> Payload:
+    kind = media_type(content_type)
+    return Payload(body, content_type, _texts_in(body, kind), _pairs_in(body, kind))
 
 
 def _read(name: str) -> bytes:
@@ -144,4 +171,23 @@ def _texts_of(value: Any) -> tuple[str, ...] | None:
         return (texts,)
     if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
         return tuple(texts)
+    return None
+
+
+def _pairs_in(body: bytes, kind: str) -> tuple[tuple[str, str], ...] | None:
+    """The pairs of sentences, to show them beside the answers."""
+    if kind != "application/json":
+        return None
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    pairs = value.get("pairs", [[value.get("sentence1"), value.get("sentence2")]])
+    if isinstance(pairs, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)
+        for pair in pairs
+    ):
+        return tuple((one, other) for one, other in pairs)
     return None

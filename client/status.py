@@ -6,14 +6,14 @@ alone proves nothing: the configuration that serves is compared with the one tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
 from client.connection import Connection
-from client.metrics import last_hour
+from client.metrics import HOUR, Figures, container_figures, variant_figures
 from client.patterns import DeployedPattern
 from client.scaling import scaling_ranges
 
@@ -27,25 +27,43 @@ _ALARMS_PER_CALL = 100
 
 @dataclass
 class VariantStatus:
-    """A production variant as it is now.
+    """A production or shadow variant as it is now.
 
     Args:
         name: Its name.
-        weight: Its share of the traffic, relative to the other weights.
+        shadow: Whether it gets copies of requests only, and no caller sees its answers.
+        weight: Its share of the traffic, relative to the other weights; of a shadow variant, relative to the
+            production variant's.
         desired_weight: The weight that it is going to have.
         instances: Instances that serve.
         desired_instances: Instances that there should be.
         scaling: Least and most instances that scaling may set; None if it does not scale.
-        last_hour: Figures of the last hour; see `client.metrics.last_hour`.
+        last_hour: Figures of the last hour; see `client.metrics.VARIANT`.
     """
 
     name: str
+    shadow: bool = False
     weight: float | None = None
     desired_weight: float | None = None
     instances: int | None = None
     desired_instances: int | None = None
     scaling: tuple[int, int] | None = None
-    last_hour: dict[str, float | None] = field(default_factory=dict)
+    last_hour: Figures = field(default_factory=dict)
+
+
+@dataclass
+class ContainerStatus:
+    """A container of several, in one variant.
+
+    Args:
+        variant: The variant.
+        hostname: Its ContainerHostname.
+        last_hour: Figures of the last hour; see `client.metrics.CONTAINER`.
+    """
+
+    variant: str
+    hostname: str
+    last_hour: Figures = field(default_factory=dict)
 
 
 @dataclass
@@ -59,7 +77,10 @@ class EndpointStatus:
         expected_config: The one that the stack wants.
         failure_reason: What SageMaker says about its latest failure.
         update: The update that is under way; None if none is.
-        variants: Its production variants.
+        variants: Its variants, a shadow variant last.
+        containers: The containers of each variant, in order; empty where the model is one container.
+        inference_mode: ``Direct`` (requests name their container) or ``Serial``; None for one container.
+        version: The version of the model that the stack wants; None where versions have no names.
     """
 
     name: str
@@ -69,6 +90,14 @@ class EndpointStatus:
     failure_reason: str | None = None
     update: dict[str, Any] | None = None
     variants: list[VariantStatus] = field(default_factory=list)
+    containers: list[ContainerStatus] = field(default_factory=list)
+    inference_mode: str | None = None
+    version: str | None = None
+
+    @property
+    def production_variants(self) -> list[VariantStatus]:
+        """Those that answer."""
+        return [variant for variant in self.variants if not variant.shadow]
 
 
 @dataclass
@@ -129,11 +158,10 @@ def pattern_status(connection: Connection, deployed: DeployedPattern) -> Pattern
         status.endpoint = endpoint = endpoint_status(connection, deployed)
         names = [variant.name for variant in endpoint.variants]
         ranges = _optional(status, "scaling", lambda: scaling_ranges(connection, endpoint.name, names)) or {}
-        hour = _optional(status, "the last hour", lambda: last_hour(connection, endpoint.name, names)) or {}
+        _optional(status, "the last hour", lambda: _add_last_hour(connection, endpoint))
         for variant in endpoint.variants:
             variant.scaling = ranges.get(variant.name)
-            variant.last_hour = hour.get(variant.name, {})
-    status.alarms = _optional(status, "alarms", lambda: _alarms(connection, deployed.stack_name)) or []
+    status.alarms = _optional(status, "alarms", lambda: _stack_alarms(connection, deployed.stack_name)) or []
     status.problems = _stack_problems(deployed) + (
         endpoint_problems(status.endpoint) if status.endpoint else []
     )
@@ -155,6 +183,8 @@ def endpoint_status(connection: Connection, deployed: DeployedPattern) -> Endpoi
             return EndpointStatus(name, "NotFound", None, expected)
         raise
     pending = answer.get("PendingDeploymentSummary")
+    variants = [_variant(one) for one in answer.get("ProductionVariants", [])]
+    shadows = [_variant(one, shadow=True) for one in answer.get("ShadowProductionVariants", [])]
     return EndpointStatus(
         name=name,
         status=answer["EndpointStatus"],
@@ -162,7 +192,14 @@ def endpoint_status(connection: Connection, deployed: DeployedPattern) -> Endpoi
         expected_config=expected,
         failure_reason=answer.get("FailureReason"),
         update=_update(pending) if pending else None,
-        variants=[_variant(one) for one in answer.get("ProductionVariants", [])],
+        variants=variants + shadows,
+        containers=[
+            ContainerStatus(variant.name, hostname)
+            for variant in variants
+            for hostname in deployed.container_hostnames
+        ],
+        inference_mode=deployed.outputs.get("InferenceMode"),
+        version=deployed.model_version or None,
     )
 
 
@@ -204,7 +241,20 @@ def _optional(status: PatternStatus, what: str, ask: Callable[[], T]) -> T | Non
         return None
 
 
-def _alarms(connection: Connection, stack_name: str) -> list[AlarmStatus]:
+def _add_last_hour(connection: Connection, endpoint: EndpointStatus) -> None:
+    names = [variant.name for variant in endpoint.variants]
+    hour = variant_figures(connection, endpoint.name, names, HOUR)
+    for variant in endpoint.variants:
+        variant.last_hour = hour[variant.name]
+    for name in names:
+        containers = [one for one in endpoint.containers if one.variant == name]
+        hostnames = [one.hostname for one in containers]
+        found = container_figures(connection, endpoint.name, name, hostnames, HOUR)
+        for one in containers:
+            one.last_hour = found[one.hostname]
+
+
+def _stack_alarms(connection: Connection, stack_name: str) -> list[AlarmStatus]:
     pages = (
         connection.client("cloudformation")
         .get_paginator("list_stack_resources")
@@ -216,10 +266,19 @@ def _alarms(connection: Connection, stack_name: str) -> list[AlarmStatus]:
         for resource in page["StackResourceSummaries"]
         if resource["ResourceType"] in _ALARM_TYPES and resource.get("PhysicalResourceId")
     ]
+    return alarm_states(connection, names)
+
+
+def alarm_states(connection: Connection, names: Sequence[str]) -> list[AlarmStatus]:
+    """Alarms as they are now, by name; one that does not exist is left out.
+
+    Raises:
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError: CloudWatch could not be asked.
+    """
     alarms: list[AlarmStatus] = []
     for start in range(0, len(names), _ALARMS_PER_CALL):
         answer = connection.client("cloudwatch").describe_alarms(
-            AlarmNames=names[start : start + _ALARMS_PER_CALL],
+            AlarmNames=list(names[start : start + _ALARMS_PER_CALL]),
             AlarmTypes=["MetricAlarm", "CompositeAlarm"],
             MaxRecords=_ALARMS_PER_CALL,
         )
@@ -242,15 +301,21 @@ def _update(pending: dict[str, Any]) -> dict[str, Any]:
                 "instances": one.get("CurrentInstanceCount"),
                 "desired_instances": one.get("DesiredInstanceCount"),
                 "stages": [stage["Status"] for stage in one.get("VariantStatus", [])],
+                "messages": [
+                    stage["StatusMessage"]
+                    for stage in one.get("VariantStatus", [])
+                    if stage.get("StatusMessage")
+                ],
             }
             for one in variants
         ],
     }
 
 
-def _variant(one: dict[str, Any]) -> VariantStatus:
+def _variant(one: dict[str, Any], *, shadow: bool = False) -> VariantStatus:
     return VariantStatus(
         name=one["VariantName"],
+        shadow=shadow,
         weight=one.get("CurrentWeight"),
         desired_weight=one.get("DesiredWeight"),
         instances=one.get("CurrentInstanceCount"),

@@ -8,10 +8,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from client.output import out, plain
-from client.status import AlarmStatus, EndpointStatus, PatternStatus, VariantStatus
+from client.metrics import Figures
+from client.output import STATE_STYLES, figure, moving, out, plain
+from client.status import AlarmStatus, ContainerStatus, EndpointStatus, PatternStatus, VariantStatus
 
-_STATE_STYLES = {"OK": "green", "ALARM": "bold red", "INSUFFICIENT_DATA": "dim"}
+_FIGURES = ("last hour", "4xx", "5xx", "p50 ms", "p99 ms")
+_MODES = {"Direct": "each request names one", "Serial": "each request passes through all, in this order"}
 
 
 def show_status(status: PatternStatus) -> None:
@@ -53,11 +55,12 @@ def _show_endpoint(endpoint: EndpointStatus) -> None:
         "green" if endpoint.status == "InService" else "yellow" if endpoint.status.endswith("ing") else "red"
     )
     _line("  endpoint  ", endpoint.name, "  ", (endpoint.status, style))
+    version = f" (version {endpoint.version})" if endpoint.version else ""
     if endpoint.serving_config == endpoint.expected_config:
-        _line(f"  serves    {endpoint.serving_config}, as the stack expects")
+        _line(f"  serves    {endpoint.serving_config}{version}, as the stack expects")
     else:
         _line("  serves    ", (str(endpoint.serving_config), "" if endpoint.update else "red"))
-        _line(f"  expected  {endpoint.expected_config}")
+        _line(f"  expected  {endpoint.expected_config}{version}")
     if endpoint.update:
         stages = ", ".join(
             f"{variant['name']} {'/'.join(variant['stages']) or '-'}"
@@ -67,54 +70,60 @@ def _show_endpoint(endpoint: EndpointStatus) -> None:
         _line((f"  updating  to {endpoint.update['config']}: {stages}", "yellow"))
     if endpoint.variants:
         out.print(Padding(_variants(endpoint.variants), (0, 0, 0, 2)))
+    if endpoint.containers:
+        _line(f"  containers, {_MODES.get(endpoint.inference_mode or '', 'several in an instance')}")
+        out.print(Padding(_containers(endpoint), (0, 0, 0, 2)))
 
 
 def _variants(variants: list[VariantStatus]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in (
-        "variant",
-        "weight",
-        "instances",
-        "scales",
-        "last hour",
-        "4xx",
-        "5xx",
-        "p50 ms",
-        "p99 ms",
-    ):
-        table.add_column(heading, justify="left" if heading == "variant" else "right")
+    table = _table("variant", "weight", "instances", "scales", *_FIGURES)
     for one in variants:
-        hour = one.last_hour
         table.add_row(
-            one.name,
-            _moving(one.weight, one.desired_weight),
-            _moving(one.instances, one.desired_instances),
+            Text.assemble(one.name, (" (shadow)", "dim")) if one.shadow else one.name,
+            moving(one.weight, one.desired_weight),
+            moving(one.instances, one.desired_instances),
             f"{one.scaling[0]}-{one.scaling[1]}" if one.scaling else "-",
-            _figure(hour.get("invocations"), 0),
-            _figure(hour.get("errors_4xx"), 0),
-            _figure(hour.get("errors_5xx"), 0),
-            _figure(hour.get("model_latency_p50_ms"), 1),
-            _figure(hour.get("model_latency_p99_ms"), 1),
+            *_figures(one.last_hour, "model_latency"),
         )
     return table
 
 
-def _moving(current: float | None, desired: float | None) -> str:
-    """A value, and the one that it is going to."""
-    if current is None:
-        return "-"
-    return f"{current:g}" if desired in (None, current) else f"{current:g} -> {desired:g}"
+def _containers(endpoint: EndpointStatus) -> Table:
+    several = len(endpoint.production_variants) > 1
+    table = _table("container", *_FIGURES)
+    for one in endpoint.containers:
+        table.add_row(_name(one, several), *_figures(one.last_hour, "latency"))
+    return table
 
 
-def _figure(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:,.{digits}f}"
+def _name(container: ContainerStatus, several: bool) -> str:
+    return f"{container.variant}/{container.hostname}" if several else container.hostname
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(first)
+    for heading in others:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _figures(hour: Figures, latency: str) -> list[str]:
+    """The cells of `_FIGURES`."""
+    return [
+        figure(hour.get("invocations"), 0),
+        figure(hour.get("errors_4xx"), 0),
+        figure(hour.get("errors_5xx"), 0),
+        figure(hour.get(f"{latency}_p50_ms"), 1),
+        figure(hour.get(f"{latency}_p99_ms"), 1),
+    ]
 
 
 def _show_alarms(stack_name: str, alarms: list[AlarmStatus]) -> None:
     """How many are in which state, and those that want attention."""
     parts: list[str | tuple[str, str]] = ["  alarms    "]
     for state, count in Counter(alarm.state for alarm in alarms).most_common():
-        parts += [(f"{count} {state}", _STATE_STYLES.get(state, "")), "  "]
+        parts += [(f"{count} {state}", STATE_STYLES.get(state, "")), "  "]
     _line(*parts)
     for alarm in alarms:
         if alarm.state == "ALARM":

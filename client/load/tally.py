@@ -7,7 +7,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any
 
-from client.load.percentiles import percentile
+from client.percentiles import percentile
 
 REPORTED = (50, 90, 95, 99)
 _LIVE_WINDOW = 2_000

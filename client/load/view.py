@@ -95,10 +95,11 @@ def show_report(plan: LoadPlan, report: dict[str, Any]) -> None:
         share = 100 * count / max(requests["answered"], 1)
         figures.add_row("variant", plain(f"{variant}: {count:,} ({share:.1f} %)"))
     out.print(figures, soft_wrap=True)
-    _show_trouble(report)
+    show_trouble(report)
 
 
-def _show_trouble(report: dict[str, Any]) -> None:
+def show_trouble(report: dict[str, Any]) -> None:
+    """Requests that failed or could not be sent, and whether this machine is the limit."""
     requests, lag = report["requests"], report["send_lag_ms"]
     for error in report["errors"]:
         out.print(Text.assemble((f"{error['count']:,} x ", "bold red"), plain(error["kind"])), soft_wrap=True)

@@ -41,8 +41,8 @@ def nobodys_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def aws(monkeypatch: pytest.MonkeyPatch) -> ScriptedAws:
     script, original = ScriptedAws(), Connection.new_client
 
-    def new_client(self: Connection, service: str) -> Any:
-        client = original(self, service)
+    def new_client(self: Connection, service: str, **settings: Any) -> Any:
+        client = original(self, service, **settings)
         client.meta.events.register("before-call", script.answer)
         return client
 

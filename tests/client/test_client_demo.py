@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from typer.testing import Result
 
-from client import demo
+from client import waiting
 from tests.client.fakes import RuntimeServer, ScriptedAws, endpoint, stack
 
 Run = Callable[..., Result]
@@ -15,7 +15,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture(autouse=True)
 def deployed(aws: ScriptedAws, monkeypatch: pytest.MonkeyPatch) -> ScriptedAws:
-    monkeypatch.setattr(demo, "_POLL_SECONDS_SANDBOX", 0.001)
+    monkeypatch.setattr(waiting, "_POLL_SECONDS_SANDBOX", 0.001)
     aws.deploy(stack())
     aws.answers["DescribeEndpoint"] = endpoint()
     return aws
@@ -111,7 +111,7 @@ def test_an_endpoint_that_is_not_what_was_deployed(
 def test_an_endpoint_that_never_becomes_ready(
     deployed: ScriptedAws, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "_LONGEST_WAIT_SECONDS", -1)
+    monkeypatch.setattr(waiting, "_LONGEST_WAIT_SECONDS", -1)
     deployed.answers["DescribeEndpoint"] = endpoint(EndpointStatus="Creating")
     result = run("demo", "realtime")
     assert result.exit_code == 1
@@ -134,4 +134,4 @@ def test_a_pattern_without_a_demo(aws: ScriptedAws, run: Run) -> None:
     aws.deploy(stack("batch", "BatchInference"))
     result = run("demo", "batch")
     assert result.exit_code == 1
-    assert "There is one of: realtime" in result.stderr
+    assert "There is one of: ab-test, blue-green, inference-pipeline, multi-container, realtime" in result.stderr

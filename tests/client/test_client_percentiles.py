@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.load.percentiles import percentile
+from client.percentiles import percentile
 
 VALUES = st.lists(st.floats(0, 1e6), min_size=1, max_size=200).map(sorted)
 PERCENT = st.floats(0.001, 100)
