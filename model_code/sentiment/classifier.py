@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from features import BUCKETS, FEATURE_ID, GramBatch, grams
 from numpy.typing import NDArray
+from polarity import chunks, probabilities
 
 MODEL_FILE = "model.npz"
-# so many characters at a time keep the arrays in the processor's cache, and bound the memory of a request
-_CHUNK_CHARACTERS = 16_384
 
 
 @dataclass(frozen=True)
@@ -38,13 +37,12 @@ class Classifier:
         Raises:
             UnicodeEncodeError: A text holds half of a surrogate pair.
         """
-        parts = [self._log_odds(grams(chunk)) for chunk in _chunks(texts)]
+        parts = [self._log_odds(grams(chunk)) for chunk in chunks(texts)]
         return np.concatenate(parts) if parts else np.empty(0)
 
     def positive_probability(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the probability of "positive" for each text; see `log_odds`."""
-        # tanh neither overflows nor warns, however large the log-odds
-        return 0.5 + 0.5 * np.tanh(0.5 * self.log_odds(texts))
+        return probabilities(self.log_odds(texts))
 
     def _log_odds(self, batch: GramBatch) -> NDArray[np.float64]:
         # whole numbers until here: a text's score does not depend on the texts around it
@@ -80,15 +78,3 @@ class Classifier:
             if weights.shape != (BUCKETS,) or weights.dtype != np.int8:
                 raise ValueError(f"{path}: weights are {weights.dtype}{weights.shape}, not int8({BUCKETS},)")
             return cls(np.append(weights, np.int8(0)), float(stored["scale"]), float(stored["bias"]))
-
-
-def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Cut texts into runs of about `_CHUNK_CHARACTERS` characters, at least one text each."""
-    begin = characters = 0
-    for index, text in enumerate(texts):
-        characters += len(text)
-        if characters >= _CHUNK_CHARACTERS:
-            yield texts[begin : index + 1]
-            begin, characters = index + 1, 0
-    if begin < len(texts):
-        yield texts[begin:]

@@ -1,9 +1,8 @@
 """Texts to hashed character n-grams, for a whole batch at a time with numpy.
 
-A text is put into one Unicode form (NFC), lower-cased, its white space reduced to single spaces and its
-runs of one character cut to three, so that ``ㅋㅋㅋㅋㅋ`` says as much as ``ㅋㅋㅋ``. Every 1-, 2- and
-3-gram of characters is hashed to one of `BUCKETS` buckets; a space marks both ends of the text, and grams run
-across word boundaries because reviewers' spacing is unreliable. Repeated grams count as often as they occur.
+Texts are normalised by `polarity.code_points`. Every 1-, 2- and 3-gram of characters is hashed to one of
+`BUCKETS` buckets; a space marks both ends of the text, and grams run across word boundaries because
+reviewers' spacing is unreliable. Repeated grams count as often as they occur.
 
 The hash is multilinear (a sum of code points times fixed 64-bit keys, highest bits kept): exact in integer
 arithmetic, hence the same on every machine, and a handful of numpy operations for any number of texts.
@@ -12,13 +11,12 @@ arithmetic, hence the same on every machine, and a handful of numpy operations f
 from __future__ import annotations
 
 import hashlib
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from polarity import code_points
 
 BUCKET_BITS = 18
 BUCKETS = 1 << BUCKET_BITS
@@ -30,7 +28,6 @@ FEATURE_ID = f"nfc-lower-run3/char-{ORDERS[0]}-{ORDERS[-1]}/multilinear-{BUCKET_
 
 _SPACE, _NEWLINE = 32, 10
 _SHIFT = np.uint64(64 - BUCKET_BITS)
-_LONG_RUN = re.compile(r"(.)\1{3,}")
 
 
 def _key(order: int, part: int) -> np.uint64:
@@ -60,22 +57,6 @@ class GramBatch:
     def norms(self) -> NDArray[np.float64]:
         """Return the square root of each text's number of grams: the first position has no 3-gram."""
         return np.sqrt((3 * self.lengths - 1).astype(np.float64))
-
-
-def code_points(texts: Sequence[str]) -> NDArray[np.uint32]:
-    """Normalise texts and return them as code points, a newline before, between and after them.
-
-    Args:
-        texts: Not one of them empty or white space only.
-
-    Raises:
-        UnicodeEncodeError: A text holds half of a surrogate pair.
-    """
-    joined = "\n".join(["", *(" ".join(text.split()) for text in texts), ""])
-    if not joined.isascii() and not unicodedata.is_normalized("NFC", joined):
-        joined = unicodedata.normalize("NFC", joined)
-    joined = _LONG_RUN.sub(r"\1\1\1", joined.lower())
-    return np.frombuffer(joined.encode("utf-32-le"), dtype="<u4")
 
 
 def grams(texts: Sequence[str]) -> GramBatch:

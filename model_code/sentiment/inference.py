@@ -11,6 +11,7 @@ from pathlib import Path
 
 from classifier import Classifier
 from formats import Prediction, read_texts, write_predictions
+from polarity import predictions
 
 
 def model_fn(model_dir: str) -> Classifier:
@@ -30,14 +31,9 @@ def input_fn(input_data: str | bytes, content_type: str | None) -> list[str]:
 
 def predict_fn(texts: list[str], model: Classifier) -> list[Prediction]:
     """Return label and score of each text, in order."""
-    return [
-        {"label": "positive", "score": round(probability, 6)}
-        if probability >= 0.5
-        else {"label": "negative", "score": round(1 - probability, 6)}
-        for probability in model.positive_probability(texts).tolist()
-    ]
+    return predictions(texts, model)
 
 
-def output_fn(predictions: list[Prediction], accept: str | None) -> tuple[str, str]:
+def output_fn(answers: list[Prediction], accept: str | None) -> tuple[str, str]:
     """Return the answer's body and content type; see `formats.write_predictions`."""
-    return write_predictions(predictions, accept)
+    return write_predictions(answers, accept)

@@ -4,32 +4,38 @@
 
 The data are tab-separated files with a header line, ``id document label``, label 0 (negative) or 1
 (positive): the format of the Naver Sentiment Movie Corpus (NSMC). The same data and hyperparameters give
-the same bytes: the arithmetic is of the kind that IEEE 754 defines to the last bit, in a fixed order.
+the same bytes: the arithmetic is of the kind that IEEE 754 defines to the last bit, in a fixed order. The
+shared folder must be importable (PYTHONPATH).
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from classifier import Classifier
 from features import BUCKETS, DEAD_BUCKET, GramBatch, grams
 from numpy.typing import NDArray
+from reviews import (
+    BadData,
+    Corpus,
+    accuracy,
+    add_channels,
+    calibrated_sharpness,
+    read_corpus,
+    real_number,
+    sigmoid,
+    whole_number,
+)
 
 LARGEST_INT8 = 127
 # weights beyond this quantile are cut off, so that a few outliers do not coarsen all others
 CLIP_QUANTILE = 0.9995
-
-
-class BadData(ValueError):
-    """The data cannot be trained on; the message says where and why."""
 
 
 @dataclass(frozen=True)
@@ -55,79 +61,11 @@ class Hyperparameters:
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """Labelled texts: ``labels`` is 1.0 for positive and 0.0 for negative."""
-
-    texts: list[str]
-    labels: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
 class Weights:
     """What was learned, still in full: a weight per bucket (the last for the dead one), and a bias."""
 
     buckets: NDArray[np.float64]
     bias: float
-
-
-def read_corpus(path: Path, preferred: str) -> Corpus:
-    """Read a file, or a SageMaker channel directory.
-
-    Args:
-        path: A file or a directory.
-        preferred: The file to take from a directory; without it, all its ``*.txt`` and ``*.tsv`` files.
-
-    Raises:
-        BadData: No data, a malformed line, or only one label.
-    """
-    texts: list[str] = []
-    labels: list[float] = []
-    problems: list[str] = []
-    for file in _files(path, preferred):
-        try:
-            # split at line feeds only: reviews hold other characters that Unicode calls line ends
-            lines = file.read_bytes().decode("utf-8-sig").removesuffix("\n").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{file}: {error}")
-            continue
-        for number, line in enumerate(lines[1:], 2):
-            fields = line.removesuffix("\r").split("\t")
-            if len(fields) != 3 or fields[2] not in {"0", "1"}:
-                problems.append(f"{file}:{number}: expected id, document and label (0 or 1), tab-separated")
-            elif fields[1].strip():  # NSMC has a few empty documents
-                texts.append(fields[1])
-                labels.append(float(fields[2]))
-    if problems:
-        more = [f"... and {len(problems) - 10} more"] if len(problems) > 10 else []
-        raise BadData("\n".join([*problems[:10], *more]))
-    if len(set(labels)) != 2 or len(labels) < 20:
-        raise BadData(
-            f"{path}: {len(labels)} texts with labels {sorted(set(labels))}: need 20 texts and both labels"
-        )
-    return Corpus(texts, np.array(labels))
-
-
-def _files(path: Path, preferred: str) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if (path / preferred).is_file():
-        return [path / preferred]
-    files = sorted([*path.glob("*.txt"), *path.glob("*.tsv")])
-    if not files:
-        raise BadData(f"{path}: no such file, or a directory without *.txt and *.tsv files")
-    return files
-
-
-def sigmoid(z: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return 1 / (1 + exp(-z)) to about four digits, from basic arithmetic.
-
-    ``numpy.exp`` rounds differently on different processors; these operations do not.
-    """
-    step = np.clip(z, -8.0, 8.0) / 1024.0
-    power = (2.0 + step) / (2.0 - step)  # exp(step), nearly
-    for _ in range(10):
-        power = power * power
-    return power / (1.0 + power)
 
 
 def fit(batch: GramBatch, labels: NDArray[np.float64], hyperparameters: Hyperparameters) -> Weights:
@@ -179,22 +117,6 @@ def quantised(weights: Weights, sharpness: float = 1.0) -> Classifier:
     return Classifier(whole, step * sharpness, weights.bias * sharpness)
 
 
-def calibrated_sharpness(log_odds: NDArray[np.float64], labels: NDArray[np.float64]) -> float:
-    """Return the factor on the log-odds under which the probabilities of held-out texts are likeliest."""
-    # the slope of the likelihood falls with the factor: halve the interval that holds its zero
-    low, high = 1 / 16, 16.0
-    for _ in range(20):
-        middle = (low + high) / 2
-        slope = math.fsum((labels - sigmoid(middle * log_odds)) * log_odds)
-        low, high = (middle, high) if slope > 0 else (low, middle)
-    return (low + high) / 2
-
-
-def accuracy(classifier: Classifier, corpus: Corpus) -> float:
-    """Return the share of texts whose label is predicted."""
-    return float(np.mean((classifier.log_odds(corpus.texts) >= 0) == (corpus.labels == 1)))
-
-
 def train(corpus: Corpus, hyperparameters: Hyperparameters) -> tuple[Classifier, float]:
     """Return the model, trained on all texts, and the accuracy of one that did not see the hold-out."""
     chosen = np.random.RandomState(hyperparameters.seed).permutation(len(corpus.texts))
@@ -240,58 +162,27 @@ def _parser() -> argparse.ArgumentParser:
         description="Train the sentiment model on NSMC (github.com/e9t/nsmc).",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    for name, variable, text in [
-        (
-            "--train",
-            "SM_CHANNEL_TRAIN",
-            "training data: a file, or a directory with ratings_train.txt or *.txt, *.tsv",
-        ),
-        ("--test", "SM_CHANNEL_TEST", "test data, likewise; only to print the accuracy"),
-        ("--model-dir", "SM_MODEL_DIR", "where to write model.npz"),
-    ]:
-        found = os.environ.get(variable)
-        needed = name != "--test" and not found
-        parser.add_argument(name, type=Path, default=found, required=needed, help=f"{text}; or ${variable}")
+    add_channels(parser)
     defaults = Hyperparameters()
     parser.add_argument(
-        "--epochs", type=_integer(1, 100), default=defaults.epochs, help="passes over the data"
+        "--epochs", type=whole_number(1, 100), default=defaults.epochs, help="passes over the data"
     )
     parser.add_argument(
-        "--batch-size", type=_integer(1, 65536), default=defaults.batch_size, help="texts per step"
+        "--batch-size", type=whole_number(1, 65536), default=defaults.batch_size, help="texts per step"
     )
     parser.add_argument(
-        "--learning-rate", type=_number(0, 100), default=defaults.learning_rate, help="AdaGrad's"
+        "--learning-rate", type=real_number(0, 100), default=defaults.learning_rate, help="AdaGrad's"
     )
     parser.add_argument(
-        "--l2", type=_number(0, 1, low_allowed=True), default=defaults.l2, help="weight decay"
+        "--l2", type=real_number(0, 1, low_allowed=True), default=defaults.l2, help="weight decay"
     )
     parser.add_argument(
-        "--holdout", type=_number(0, 0.5), default=defaults.holdout, help="share for calibration"
+        "--holdout", type=real_number(0, 0.5), default=defaults.holdout, help="share for calibration"
     )
-    parser.add_argument("--seed", type=_integer(0, 2**32 - 1), default=defaults.seed, help="orders the data")
+    parser.add_argument(
+        "--seed", type=whole_number(0, 2**32 - 1), default=defaults.seed, help="orders the data"
+    )
     return parser
-
-
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _number(low: float, high: float, *, low_allowed: bool = False) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (low < value < high or (low_allowed and value == low)):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
-        return value
-
-    return parse
 
 
 if __name__ == "__main__":

@@ -29,14 +29,17 @@ def corpus(path: Path, rows: int, seed: int) -> Path:
     return path
 
 
-SCRIPT = Path(__file__).resolve().parents[2] / "model_code" / "sentiment" / "train.py"
+MODEL_CODE = Path(__file__).resolve().parents[2] / "model_code"
+SCRIPT = MODEL_CODE / "sentiment" / "train.py"
 
 
 def run(*arguments: object, **variables: object) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SM_")}
     return subprocess.run(
         [sys.executable, "-B", str(SCRIPT), *map(str, arguments)],
-        env=kept | {name: str(value) for name, value in variables.items()},
+        env=kept
+        | {"PYTHONPATH": str(MODEL_CODE / "shared")}
+        | {name: str(value) for name, value in variables.items()},
         capture_output=True,
         text=True,
         check=False,
