@@ -21,11 +21,14 @@ LEAST_STRONG = 0.1
 SHADOW_LIGHT = (0.4, 0.95)
 #: ... changes colour and texture by no more than this (ratios to the scene).
 SHADOW_COLOUR, SHADOW_TEXTURE = 0.08, 0.05
+#: Most of a shadow is equally dark, within this (ratio to the scene).
+SHADOW_EVENNESS, SHADOW_SHARE_EVEN = 0.08, 0.8
 #: What remains without shadow must be so much of a blob, or it is no shadow but a dark thing.
 LEAST_CORE = 0.3
 # a box that is filled so far is full evidence; so many deviations are most of it
 _FULL, _CLEAR = 0.6, 8.0
 _CLOSE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
+_EDGE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
 _OPEN = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
 
 
@@ -112,8 +115,15 @@ def blob_of(
 def _without_shadow(
     difference: Difference, window: tuple[slice, slice], whole: NDArray[np.bool_], least: float
 ) -> list[NDArray[np.bool_]]:
-    """The parts of a blob that are left without its shadow; the blob itself if it has none."""
-    shadow = _shadow(difference, window) & whole
+    """The parts of a blob that are left without its shadow; the blob itself if it has none.
+
+    Args:
+        difference: The frame's.
+        window: Rows and columns of the blob's box.
+        whole: The blob's pixels in it.
+        least: Pixels of a part that counts.
+    """
+    shadow = _shadow(difference, window, whole)
     if np.count_nonzero(shadow) < 0.1 * np.count_nonzero(whole):
         return [whole]
     core = (whole & ~shadow).astype(np.uint8)
@@ -122,21 +132,33 @@ def _without_shadow(
     count, labels, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
     area = stats[:, cv2.CC_STAT_AREA]
     parts = [labels == label for label in range(1, count) if area[label] >= least]
-    if sum(np.count_nonzero(part) for part in parts) < LEAST_CORE * np.count_nonzero(whole):
-        return [whole]
-    return parts
+    if sum(np.count_nonzero(part) for part in parts) >= LEAST_CORE * np.count_nonzero(whole):
+        return parts
+    # all shadow: at the edge of the frame the shadow of something outside, elsewhere a dark thing
+    return [] if _at_edge(window, difference.weak) else [whole]
 
 
-def _shadow(difference: Difference, window: tuple[slice, slice]) -> NDArray[np.bool_]:
-    """Where the scene shows through with less light: same colour, same texture."""
+def _at_edge(window: tuple[slice, slice], frame: Image) -> bool:
+    pairs = zip(window, frame.shape, strict=True)
+    return any(stretch.start <= 1 or stretch.stop >= side - 1 for stretch, side in pairs)
+
+
+def _shadow(
+    difference: Difference, window: tuple[slice, slice], whole: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Where in a blob the scene shows through with less light: same colour, same texture, evenly darker."""
     ratio = difference.frame[window] / np.maximum(difference.scene[window], 1)
     light = ratio.mean(axis=2)
     colour = np.abs(ratio - light[..., None]).max(axis=2)
     mean, square = cv2.blur(light, (5, 5)), cv2.blur(light * light, (5, 5))
     texture = np.sqrt(np.maximum(square - mean * mean, 0))
-    return (
-        (light > SHADOW_LIGHT[0])
-        & (light < SHADOW_LIGHT[1])
-        & (colour < SHADOW_COLOUR)
-        & (texture < SHADOW_TEXTURE)
-    )
+    alike = whole & (light > SHADOW_LIGHT[0]) & (light < SHADOW_LIGHT[1]) & (colour < SHADOW_COLOUR)
+    flat = alike & (texture < SHADOW_TEXTURE)
+    if not flat.any():
+        return flat
+    # the ratio of an object's colour to a varied scene varies too
+    even = flat & (np.abs(light - np.median(light[flat])) < SHADOW_EVENNESS)
+    if np.count_nonzero(even) < SHADOW_SHARE_EVEN * np.count_nonzero(flat):
+        return np.zeros_like(whole)
+    # the edge of a shadow is neither flat nor even, but it has the scene's colour and adjoins what is
+    return alike & (cv2.dilate(even.astype(np.uint8), _EDGE) > 0)

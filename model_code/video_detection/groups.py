@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import cv2
 import numpy as np
-from background import Image
-from blobs import Blob, Blobs, blob_of, least_area
+from blobs import Blob, blob_of, least_area
 from boxes import Boxes, areas
 from numpy.typing import NDArray
+from scene import Scene
 from tracks import Looks, Track
 
 #: Mean difference from its looks, in grey levels, up to which an object is recognised.
@@ -31,29 +30,6 @@ class Place:
 
     box: Boxes
     likeness: float
-
-
-@dataclass
-class Scene:
-    """A frame, and what of it is explained by objects that were recognised.
-
-    Args:
-        picture: The frame.
-        blobs: What was found in it.
-    """
-
-    picture: Image
-    blobs: Blobs
-
-    @cached_property
-    def taken(self) -> NDArray[np.bool_]:
-        """Pixels that are explained; none at first."""
-        return np.zeros(self.picture.shape[:2], bool)
-
-    @cached_property
-    def planes(self) -> NDArray[np.int16]:
-        """``[3, pixels]``: the picture's channels."""
-        return np.asarray(self.picture.reshape(-1, 3).T.astype(np.int16, order="C"))
 
 
 def outgrown(track: Track, blob: Blob) -> bool:

@@ -8,15 +8,20 @@ import numpy as np
 from background import Image
 from blobs import Blob, Blobs
 from boxes import Boxes, areas, assign, covered, giou, hull, iou
-from groups import Place, Scene, outgrown, tell_apart
+from groups import LARGER, Place, outgrown, tell_apart
+from numpy.typing import NDArray
+from scene import Scene
+from splitting import split, split_unknown
 from tracks import BLOB_ERROR, LOOKS_ERROR, Looks, Sighting, Track
 
 #: Least generalised IoU of a track's expected box and the blob that may be it.
 LEAST_GIOU = -0.3
 #: A track is inside a blob, or a blob part of a track, from this share on.
 INSIDE = 0.6
-#: Fragments of an object are apart by this share of its size at most.
+#: Fragments leave this share of their object's box empty at most; twice that if together they have its size.
 MOST_GAP = 0.2
+#: A fragment is that near to the largest one (pixels), or that small (share of the object's box).
+NEAR, SMALL = 6.0, 0.25
 #: Evidence of an object that is known to be in a blob, but was not recognised.
 UNRECOGNISED = 0.4
 
@@ -60,7 +65,7 @@ class Tracker:
         tracks = self._living()
         confirmed = [track for track in tracks if track.confirmed]
         tentative = [track for track in tracks if not track.confirmed]
-        found = _joined(blobs.found, confirmed)
+        found = split_unknown(_joined(blobs.found, confirmed), confirmed, scene)
         pairs = _match(confirmed, found)
         free = [blob for blob in found if not any(blob is taken for taken in pairs.values())]
         free += self._see_confirmed(index, confirmed, pairs, found, scene)
@@ -70,8 +75,10 @@ class Tracker:
                 track.see(Sighting(index, pairs[track].box, pairs[track].evidence), BLOB_ERROR)
             else:
                 track.miss()
+        seen = np.array([track.box for track in confirmed if not track.misses]).reshape(-1, 4)
         for blob in free:
-            if not any(blob is taken for taken in pairs.values()):
+            fragment = len(seen) and covered(blob.box[None], seen).max() > INSIDE
+            if not fragment and not any(blob is taken for taken in pairs.values()):
                 self._tracks.append(Track(Sighting(index, blob.box, blob.evidence)))
 
     def detections(self, index: int) -> list[Detection]:
@@ -128,6 +135,7 @@ class Tracker:
 
     def _see_group(self, index: int, members: list[Track], blob: Blob, scene: Scene) -> list[Blob]:
         places, rest = tell_apart(blob, members, scene)
+        rest = [piece for part in rest for piece in split(part, scene)]
         if len(members) == 1 and not places:
             # it does not look as it did: then it is the object that changed
             self._see_alone(index, members[0], blob, scene)
@@ -165,17 +173,36 @@ def _joined(blobs: list[Blob], tracks: list[Track]) -> list[Blob]:
             break
         boxes = np.array([blob.box for blob in blobs])
         parts = np.flatnonzero(covered(boxes, track.box[None])[:, 0] > INSIDE)
+        parts = parts[_fragments(boxes[parts], track.box)]
         if len(parts) < 2:
             continue
         together = hull(boxes[parts])
         alone = iou(boxes[parts], track.box[None]).max()
-        close = areas(boxes[parts]).sum() > (1 - MOST_GAP) * areas(together)
-        if close and iou(together[None], track.box[None])[0, 0] > alone:
+        filled = areas(boxes[parts]).sum() / areas(together)
+        if filled > _least_filled(track, together) and iou(together[None], track.box[None])[0, 0] > alone:
             pieces = [blobs[part] for part in parts]
             labels = tuple(label for piece in pieces for label in piece.labels)
             one = Blob(together, max(piece.evidence for piece in pieces), labels)
             blobs = [blob for index, blob in enumerate(blobs) if index not in parts] + [one]
     return blobs
+
+
+def _fragments(boxes: Boxes, expected: Boxes) -> NDArray[np.bool_]:
+    """Which boxes may be fragments of one object: things of some size with room between them are not."""
+    if len(boxes) == 0:
+        return np.zeros(0, bool)
+    largest = boxes[areas(boxes).argmax()]
+    gaps = np.maximum(boxes[:, :2] - largest[2:], largest[:2] - boxes[:, 2:]).max(axis=1)
+    return np.asarray((gaps <= NEAR) | (areas(boxes) < SMALL * areas(expected)))
+
+
+def _least_filled(track: Track, together: Boxes) -> float:
+    """Share of a box that fragments must fill to be one object: less if together they have its size."""
+    if track.looks is None:
+        return 1 - MOST_GAP
+    size = np.array(track.looks.mask.shape[::-1])
+    fits = np.all(together[2:] - together[:2] < LARGER * size)
+    return 1 - 2 * MOST_GAP if fits else 1.0
 
 
 def _shifted_over(box: Boxes, part: Boxes) -> Boxes:
