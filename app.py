@@ -1,7 +1,8 @@
 """The CDK app: one stack for each pattern that the environment's configuration switches on.
 
 ``cdk synth -c env=prod`` reads config/prod.yaml; the default is ``dev``. Any setting can be given on the
-command line too: ``-c patterns.blue-green.version=v2``.
+command line too: ``-c patterns.blue-green.version=v2``. With ``-c only=realtime,ab-test`` only these stacks
+are made, which is faster.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def build(app: cdk.App, root: Path = ROOT) -> Review:
     account, region = (os.environ.get(f"CDK_DEFAULT_{name}") or None for name in ("ACCOUNT", "REGION"))
     configuration = load(environment, root / "config", app.node.get_all_context())
     target = configuration.target(environment, root=root, account=account, region=region)
-    for name, settings in configuration.enabled():
+    for name, settings in configuration.chosen(app.node.try_get_context("only")).items():
         PATTERNS[name](app, target=target, settings=settings)
     inputs: list[Path | str] = [
         root / "config" / f"{environment}.yaml",

@@ -75,7 +75,8 @@ class Cdk:
             SandboxError: No such pattern, or a command of the CDK CLI failed.
         """
         with self._home.locked("deploy", self._notify):
-            self._bootstrap_and_synthesise(context)
+            # an app that does not know the key makes all its stacks, which only takes longer
+            self._bootstrap_and_synthesise([*context, f"only={','.join(patterns)}"])
             stacks = self._stacks(patterns)
             self._run(
                 "deploy",

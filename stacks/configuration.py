@@ -14,7 +14,7 @@ import pydantic
 import yaml
 from pydantic import BaseModel, Field, create_model
 
-from sagemaker_serving.errors import Finding, InvalidConfiguration
+from sagemaker_serving.errors import Finding, Findings, InvalidConfiguration
 from sagemaker_serving.limits import suggest
 
 from . import overrides
@@ -53,6 +53,32 @@ class Configuration(Section):
             settings = getattr(self.patterns, name.replace("-", "_"))
             if settings is not None and settings.enabled:
                 yield name, settings
+
+    def chosen(self, only: str | None) -> dict[str, PatternSettings]:
+        """Name and settings of each pattern that the app is to make.
+
+        Args:
+            only: Names of patterns, separated by commas; None for all that are enabled.
+
+        Raises:
+            InvalidConfiguration: One of them is not enabled.
+        """
+        enabled = dict(self.enabled())
+        if only is None:
+            return enabled
+        names = [name.strip() for name in only.split(",") if name.strip()]
+        findings = Findings("the command line (-c)")
+        findings.require(bool(names), "only", only, "names no pattern", f"name one of {', '.join(enabled)}")
+        for name in names:
+            findings.require(
+                name in enabled,
+                "only",
+                name,
+                f"the patterns that are enabled are {', '.join(enabled) or 'none'}",
+                "switch it on in the configuration" if name in PATTERNS else suggest(name, enabled),
+            )
+        findings.raise_if_any()
+        return {name: enabled[name] for name in enabled if name in names}
 
     def target(self, environment: str, *, root: Path, account: str | None, region: str | None) -> Target:
         """Where and how the patterns are deployed.

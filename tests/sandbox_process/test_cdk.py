@@ -85,7 +85,8 @@ def test_a_pattern_is_synthesised_and_its_stack_deployed(calls: Calls) -> None:
     # THEN the CLI synthesises in the project with the context, and deploys that stack from the assembly
     synth, deploy = (call["arguments"] for call in calls.made)
     assert synth[:3] == ["synth", "--quiet", f"--output={calls.home.assembly}"]
-    assert synth[3:7] == ["--context", "env=prod", "--context", "a=b=c"]
+    # AND the app is told that it need not make the others
+    assert synth[3:9] == ["--context", "env=prod", "--context", "a=b=c", "--context", "only=search"]
     assert deploy[:2] == ["deploy", "Search"]
     assert f"--app={calls.home.assembly}" in deploy
     assert "--require-approval=never" in deploy

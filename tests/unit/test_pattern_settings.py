@@ -154,3 +154,30 @@ def test_what_the_library_refuses_is_told_at_its_key(settings: dict[str, str], w
     # THEN the key, the value and the rule are told
     for word in words:
         assert word in message, message
+
+
+def test_only_the_patterns_that_are_asked_for_are_made() -> None:
+    # GIVEN the dev configuration WHEN two patterns, or all, are asked for
+    configuration = load("dev", CONFIG)
+    # THEN these are made, in the app's order
+    assert list(configuration.chosen("blue-green, realtime")) == ["realtime", "blue-green"]
+    assert configuration.chosen(None) == dict(configuration.enabled())
+
+
+@pytest.mark.parametrize(
+    ("only", "words"),
+    [
+        ("realtme", ["only = 'realtme'", "did you mean realtime"]),
+        ("ab-test", ["only = 'ab-test'", "switch it on"]),
+        (" , ", ["names no pattern"]),
+    ],
+)
+def test_a_pattern_that_cannot_be_made_is_refused(only: str, words: list[str]) -> None:
+    # GIVEN a configuration without the A/B test
+    configuration = load("dev", CONFIG, {"patterns.ab-test.enabled": "false"})
+    # WHEN a pattern is asked for that is not enabled, or that does not exist
+    with pytest.raises(InvalidConfiguration) as refused:
+        configuration.chosen(only)
+    # THEN the message says what there is
+    for word in words:
+        assert word in str(refused.value)
