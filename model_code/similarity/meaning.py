@@ -9,7 +9,8 @@ from functools import lru_cache
 from itertools import pairwise
 
 from hangul import is_korean, jamo, normalise, words
-from morphology import NEGATIONS, Role, read
+from morphology import NEGATIONS, read
+from suffixes import Role
 from thesaurus import Thesaurus
 
 _NUMERALS = {

@@ -17,7 +17,7 @@ from wire import CSV, JSON, JSON_LINES, content_kind, csv_rows, decoded, json_li
 MAX_SENTENCE_CHARACTERS = 500
 #: Pairs of one request at most.
 MAX_PAIRS = 1_000
-#: Characters of all sentences of a request at most: some 20 seconds of work in the worst case.
+#: Characters of all sentences of a request at most: some 5 seconds of work in the worst case.
 MAX_CHARACTERS = 100_000
 _EXAMPLE = '{"pairs": [["a sentence", "another"]]} or {"sentence1": "...", "sentence2": "..."}'
 Pair = tuple[str, str]

@@ -11,7 +11,7 @@ never built: time and memory grow with the text's length and not with its square
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -55,11 +55,11 @@ class SentenceVectors:
 
     def times(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return X v, a number for each sentence."""
-        return np.bincount(self.rows, self.values * vector[self.columns], minlength=self.sentences)
+        return _summed(self.rows, self.values * vector[self.columns], self.sentences)
 
     def transposed_times(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return X' v, a number for each feature."""
-        return np.bincount(self.columns, self.values * vector[self.rows], minlength=self.features)
+        return _summed(self.columns, self.values * vector[self.rows], self.features)
 
     def likeness_to(self, sentence: int) -> NDArray[np.float64]:
         """Return the cosine of every sentence with one of them."""
@@ -75,7 +75,7 @@ def vectors(sentences: Sequence[str]) -> SentenceVectors:
     columns: list[int] = []
     counts: list[float] = []
     for row, sentence in enumerate(sentences):
-        occurring = Counter(dict[str, float]())
+        occurring: defaultdict[str, float] = defaultdict(float)
         for feature, weight in _features(sentence):
             occurring[feature] += weight
         for feature, count in occurring.items():
@@ -86,7 +86,7 @@ def vectors(sentences: Sequence[str]) -> SentenceVectors:
     frequency = np.bincount(column_index, minlength=len(numbers))
     # at least log 2: what occurs in every sentence is what the text is about
     values = np.sqrt(np.array(counts)) * np.log1p(len(sentences) / frequency[column_index])
-    norms = np.sqrt(np.bincount(row_index, values * values, minlength=len(sentences)))
+    norms = np.sqrt(_summed(row_index, values * values, len(sentences)))
     return SentenceVectors(row_index, column_index, values / norms[row_index], len(sentences), len(numbers))
 
 
@@ -101,13 +101,18 @@ def _features(sentence: str) -> Iterator[tuple[str, float]]:
                 yield f"+{word[index : index + 2]}", _PART_OF_WORD
 
 
+def _summed(places: NDArray[np.int64], values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Add up the values of each place."""
+    return np.asarray(np.bincount(places, values, minlength=size), dtype=np.float64)
+
+
 def starting_points(sentences: Sequence[str]) -> NDArray[np.float64]:
     """Return how likely a reader begins at each sentence: early ones are likelier, very short ones less."""
     places = np.arange(len(sentences), dtype=np.float64)
     early = 1.0 + (_LEAD - 1.0) / (1.0 + places)
     lengths = np.array([len(words(sentence)) for sentence in sentences], dtype=np.float64)
     weights = early * np.clip(lengths / _ENOUGH_WORDS, 0.1, 1.0)
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
 def importance(found: SentenceVectors, start: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -117,7 +122,7 @@ def importance(found: SentenceVectors, start: NDArray[np.float64]) -> NDArray[np
         found: What the sentences are about.
         start: Where the reader begins, and begins again, see `starting_points`.
     """
-    own = np.bincount(found.rows, found.values * found.values, minlength=found.sentences)
+    own = _summed(found.rows, found.values * found.values, found.sentences)
 
     def neighbours(vector: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.maximum(found.times(found.transposed_times(vector)) - own * vector, 0.0)
