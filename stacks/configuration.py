@@ -115,7 +115,7 @@ def load(environment: str, folder: Path, context: Mapping[str, object] | None = 
     path = _find(environment, folder)
     where = f"{folder.name}/{path.name}"
     given = overrides.settings_in(context or {}, tuple(Configuration.model_fields))
-    document = overrides.apply(_parse(path, where), given)
+    document = overrides.apply(_parse(path, where), given, may_be_left_out=_is_own_key)
     try:
         return Configuration.model_validate(document)
     except pydantic.ValidationError as error:
@@ -271,9 +271,13 @@ class _Place:
         """The keys that may be here."""
         return sorted(self._fields)
 
+    def has(self, key: str) -> bool:
+        """Whether the key is one of the section's own, and none that the file chose."""
+        return not self._is_mapping and key in self._fields
+
     def needs(self, key: str) -> bool:
-        """Whether the key must be here."""
-        return not self._is_mapping and key in self._fields and self._fields[key].is_required()
+        """Whether what is here says nothing without the key; a setting may name a mapping's entry."""
+        return self._is_mapping or (self.has(key) and self._fields[key].is_required())
 
     def inner(self, key: str) -> _Place | None:
         """What is below a key; None for a value, and for a key that cannot be here."""
@@ -298,6 +302,14 @@ def _place_at(location: Sequence[str | int]) -> _Place:
             break
         place = inner
     return place
+
+
+def _is_own_key(path: Sequence[str]) -> bool:
+    """Whether a path ends in a key of the configuration's own."""
+    place: _Place | None = _Place(Configuration)
+    for step in path[:-1]:
+        place = place.inner(step) if place else None
+    return place is not None and place.has(path[-1])
 
 
 def _kinds(annotation: Any) -> tuple[Any, ...]:

@@ -7,15 +7,20 @@ YAML; ``null`` removes the key.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+import difflib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
 from sagemaker_serving.errors import Finding, Findings
+from sagemaker_serving.limits import suggest
 
 Overrides = Mapping[tuple[str, ...], Any]
+
+# how alike a key of the context and one of the configuration are, of 1, to be taken for a slip of the pen
+_MISTYPED = 0.8
 
 
 def settings_in(context: Mapping[str, object], keys: Iterable[str]) -> Overrides:
@@ -26,14 +31,23 @@ def settings_in(context: Mapping[str, object], keys: Iterable[str]) -> Overrides
         keys: The configuration's own keys.
 
     Raises:
-        InvalidConfiguration: A value is no YAML, or a path has an empty part.
+        InvalidConfiguration: A value is no YAML, a path has an empty part, or it begins with what looks like
+            a mistyped key of the configuration.
     """
-    known = set(keys)
+    known = list(keys)
     findings = Findings("the command line (-c)")
     found: dict[tuple[str, ...], Any] = {}
     for key, text in context.items():
         path = tuple(key.split("."))
         if path[0] not in known:
+            meant = difflib.get_close_matches(path[0], known, n=1, cutoff=_MISTYPED)
+            findings.require(
+                not meant,
+                key,
+                text,
+                f"begins with no key of the configuration; these are {', '.join(known)}",
+                f"did you mean {'.'.join([*meant, *path[1:]])}",
+            )
             continue
         findings.require(
             all(path), key, text, "a part of the path is empty", "write for example patterns.realtime.enabled"
@@ -47,43 +61,78 @@ def settings_in(context: Mapping[str, object], keys: Iterable[str]) -> Overrides
     return found
 
 
-def apply(document: Any, overrides: Overrides) -> Any:
+def apply(document: Any, overrides: Overrides, *, may_be_left_out: Callable[[tuple[str, ...]], bool]) -> Any:
     """A copy of the document with the overrides in it.
 
     Args:
         document: What the file holds; without keys it stays as it is.
         overrides: See `settings_in`; shorter paths first, so that a section can be given and then changed.
+        may_be_left_out: Whether a path is a key of the configuration, which can be removed even if it is not
+            there, and no entry that somebody named.
 
     Raises:
-        InvalidConfiguration: A path goes through a value that has no keys.
+        InvalidConfiguration: A path goes through a value that has no keys, or removes an entry that is not
+            there.
     """
     if not isinstance(document, dict):
         return document
     document = copy.deepcopy(document)
     findings = Findings("the command line (-c)")
     for path, value in sorted(overrides.items(), key=lambda item: len(item[0])):
-        *way, key = path
-        section = document
-        for depth, step in enumerate(way):
-            if section.get(step) is None:
-                section[step] = {}
-            section = section[step]
-            if not isinstance(section, dict):
-                findings.require(
-                    False,
-                    ".".join(path),
-                    value,
-                    f"{'.'.join(way[: depth + 1])} is {section!r} and has no keys",
-                    "give the key that holds the value",
-                )
-                break
+        if value is None:
+            _remove(findings, document, path, may_be_left_out)
         else:
-            if value is None:
-                section.pop(key, None)
-            else:
-                section[key] = value
+            _set(findings, document, path, value)
     findings.raise_if_any()
     return document
+
+
+def _set(findings: Findings, document: dict[str, Any], path: tuple[str, ...], value: object) -> None:
+    section = document
+    for depth, step in enumerate(path[:-1], start=1):
+        if section.get(step) is None:
+            section[step] = {}
+        section = section[step]
+        if not _has_keys(findings, section, path, depth, value):
+            return
+    section[path[-1]] = value
+
+
+def _remove(
+    findings: Findings,
+    document: dict[str, Any],
+    path: tuple[str, ...],
+    may_be_left_out: Callable[[tuple[str, ...]], bool],
+) -> None:
+    section = document
+    for depth, step in enumerate(path, start=1):
+        if step not in section:
+            findings.require(
+                may_be_left_out(path),
+                ".".join(path),
+                None,
+                f"there is no {'.'.join(path[:depth])} to remove",
+                suggest(step, map(str, section)) if section else "leave it out",
+            )
+            return
+        if depth == len(path):
+            del section[step]
+            return
+        section = {} if section[step] is None else section[step]
+        if not _has_keys(findings, section, path, depth, None):
+            return
+
+
+def _has_keys(
+    findings: Findings, section: object, path: tuple[str, ...], depth: int, value: object
+) -> TypeGuard[dict[str, Any]]:
+    return findings.require(
+        isinstance(section, dict),
+        ".".join(path),
+        value,
+        f"{'.'.join(path[:depth])} is {section!r} and has no keys",
+        "give the key that holds the value",
+    )
 
 
 def name_origin(findings: Iterable[Finding], overrides: Overrides) -> list[Finding]:
