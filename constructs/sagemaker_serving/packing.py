@@ -10,39 +10,20 @@ import gzip
 import hashlib
 import io
 import os
-import stat
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from .errors import Finding, Findings, InvalidConfiguration
+from .sources import SourceFile, cache_folder, file_digest, gather, reporting
 
 CODE_FOLDER = "code"
-CACHE_VARIABLE = "SAGEMAKER_SERVING_CACHE_DIR"
-"""Environment variable: the folder that keeps packed archives. Default ``.cache/artifacts``."""
-
 _LAYOUT = b"sagemaker-serving archive 1"  # change it when the same files would be packed otherwise
-_LEFT_OUT_FOLDERS = frozenset({"__pycache__", "tests"})
 _GZIP_LEVEL = 6
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A file that goes into the archive.
-
-    Args:
-        source: Where it is.
-        name: Where it goes, with slashes.
-        mode: 0o755 when its owner may execute it, else 0o644.
-    """
-
-    source: Path
-    name: str
-    mode: int
 
 
 @dataclass(frozen=True)
@@ -75,18 +56,15 @@ def list_sources(directory: Path, program: str, shared: Sequence[Path] = ()) -> 
         InvalidConfiguration: All that is wrong with the folders, at once.
     """
     findings = Findings(f"Model directory {directory}")
-    folders = {"directory": directory, **{f"shared[{index}]": folder for index, folder in enumerate(shared)}}
-    with _reporting(directory):
-        usable = [
-            (field, folder)
-            for number, (field, folder) in enumerate(folders.items())
-            if _is_usable(findings, field, folder, before=list(folders.values())[:number])
-        ]
-        if usable[:1] != [("directory", directory)]:
-            findings.raise_if_any()
-        files = _arrange(
-            findings,
-            ((field, folder, path) for field, folder in usable for path in _walk(findings, field, folder)),
+    with reporting(directory):
+        files = gather(findings, directory, shared, place=_in_archive)
+    for file in files:
+        findings.require(
+            file.name != CODE_FOLDER,
+            "directory",
+            file.name,
+            f"is a file, but {CODE_FOLDER} is the folder that the archive keeps the code in",
+            "rename it",
         )
     wanted = f"{CODE_FOLDER}/{program}"
     if wanted not in {file.name for file in files}:
@@ -102,7 +80,7 @@ def list_sources(directory: Path, program: str, shared: Sequence[Path] = ()) -> 
             f"add {program} with model_fn, input_fn, predict_fn, output_fn, or name another file as program",
         )
     findings.raise_if_any()
-    return sorted(files, key=lambda file: file.name.encode())
+    return files
 
 
 def pack(directory: Path, program: str, shared: Sequence[Path] = ()) -> PackedArchive:
@@ -121,143 +99,26 @@ def pack(directory: Path, program: str, shared: Sequence[Path] = ()) -> PackedAr
             cache folder cannot be written.
     """
     files = list_sources(directory, program, shared)
-    with _reporting(directory):
+    with reporting(directory):
         digest = _content_digest(files)
-        cache = _cache_folder()
+        cache = cache_folder()
         return PackedArchive(_kept(cache, digest) or _write_archive(cache, files, digest), digest)
 
 
-def _is_usable(findings: Findings, field: str, folder: Path, *, before: Sequence[Path]) -> bool:
-    """Whether a folder is there, and not one of those before it."""
-    there = findings.require(
-        folder.is_dir(),
-        field,
-        str(folder),
-        "is not a directory" if folder.exists() else "does not exist",
-        "give the directory that holds the model and its inference code"
-        if field == "directory"
-        else "give a folder with files that several models use",
-    )
-    once = findings.require(
-        folder.resolve() not in {other.resolve() for other in before},
-        field,
-        str(folder),
-        "is given twice, so that all its files would come twice",
-        "remove it here",
-    )
-    return there and once
-
-
-@contextmanager
-def _reporting(directory: Path) -> Iterator[None]:
-    """What the operating system refuses, as a finding."""
-    try:
-        yield
-    except OSError as error:
-        finding = Finding(
-            "directory",
-            str(error.filename or directory),
-            f"cannot be packed: {error.strerror or error}",
-            f"correct the path or its permissions; {CACHE_VARIABLE} moves the cache folder",
-        )
-        raise InvalidConfiguration(f"Model directory {directory}", [finding]) from error
+def _in_archive(path: tuple[str, ...]) -> str:
+    """Code at the top goes where SageMaker's containers look for it."""
+    is_code = len(path) == 1 and (path[0].endswith(".py") or path[0] == "requirements.txt")
+    return "/".join((CODE_FOLDER, *path) if is_code else path)
 
 
 def _kept(cache: Path, content_digest: str) -> Path | None:
     """The archive from an earlier synth; a damaged one is removed."""
     for kept in sorted(cache.glob(f"{content_digest}-*.tar.gz")):
         with suppress(FileNotFoundError):  # another synth may have found and removed the same damaged one
-            if kept.name == _archive_name(content_digest, _file_digest(kept)):
+            if kept.name == _archive_name(content_digest, file_digest(kept)):
                 return kept
             kept.unlink()
     return None
-
-
-def _walk(
-    findings: Findings, field: str, directory: Path, parts: tuple[str, ...] = ()
-) -> Iterator[tuple[str, ...]]:
-    """Relative paths of all regular files that are not left out."""
-    with os.scandir(directory.joinpath(*parts)) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            path = (*parts, entry.name)
-            if entry.name.startswith(".") or entry.name.endswith(".pyc"):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name not in _LEFT_OUT_FOLDERS:
-                    yield from _walk(findings, field, directory, path)
-            elif _is_packable(findings, field, entry, "/".join(path)):
-                yield path
-
-
-def _is_packable(findings: Findings, field: str, entry: os.DirEntry[str], name: str) -> bool:
-    kind = _special_kind(entry.stat(follow_symlinks=False).st_mode)
-    regular = findings.require(
-        not kind,
-        field,
-        name,
-        f"is {kind}; an archive for SageMaker holds regular files only",
-        "replace it by the file itself, or remove it",
-    )
-    named = findings.require(
-        _is_utf8(name),
-        field,
-        ascii(name),
-        "its name is not UTF-8",
-        "rename it",
-    )
-    return regular and named
-
-
-def _special_kind(mode: int) -> str:
-    if stat.S_ISREG(mode):
-        return ""
-    if stat.S_ISLNK(mode):
-        return "a symbolic link"
-    if stat.S_ISSOCK(mode):
-        return "a socket"
-    return "a named pipe" if stat.S_ISFIFO(mode) else "a device file"
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _arrange(findings: Findings, found: Iterable[tuple[str, Path, tuple[str, ...]]]) -> list[SourceFile]:
-    """Where each file (field, folder, path in the folder) goes in the archive."""
-    by_name: dict[str, SourceFile] = {}
-    for field, folder, path in found:
-        is_code = len(path) == 1 and (path[0].endswith(".py") or path[0] == "requirements.txt")
-        name = "/".join((CODE_FOLDER, *path) if is_code else path)
-        source = folder.joinpath(*path)
-        findings.require(
-            name != CODE_FOLDER,
-            field,
-            name,
-            f"is a file, but {CODE_FOLDER} is the folder that the archive keeps the code in",
-            "rename it",
-        )
-        first = by_name.get(name)
-        unique = findings.require(
-            first is None,
-            field,
-            "/".join(path),
-            f"the archive would hold {name} twice, from {first.source if first else ''} and {source}",
-            "keep one of the two, or rename one",
-        )
-        if unique:
-            executable = source.stat().st_mode & stat.S_IXUSR
-            by_name[name] = SourceFile(source, name, 0o755 if executable else 0o644)
-    return list(by_name.values())
-
-
-def _cache_folder() -> Path:
-    folder = Path(os.environ.get(CACHE_VARIABLE) or Path(".cache", "artifacts"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder.resolve()
 
 
 def _archive_name(content_digest: str, file_digest: str) -> str:
@@ -265,7 +126,7 @@ def _archive_name(content_digest: str, file_digest: str) -> str:
 
 
 def _content_digest(files: Iterable[SourceFile]) -> str:
-    return _digest_of((file, _file_digest(file.source)) for file in files)
+    return _digest_of((file, file_digest(file.source)) for file in files)
 
 
 def _digest_of(files: Iterable[tuple[SourceFile, str]]) -> str:
@@ -274,11 +135,6 @@ def _digest_of(files: Iterable[tuple[SourceFile, str]]) -> str:
         # A name cannot hold a zero byte, so the entries cannot run into each other.
         total.update(f"\0{file.name}\0{file.mode:o}\0{digest}".encode())
     return total.hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class _HashingReader(io.RawIOBase):
@@ -307,7 +163,7 @@ def _write_archive(cache: Path, files: Iterable[SourceFile], content_digest: str
                 "directory", str(cache), "a file changed while it was being packed", "run the command again"
             )
             raise InvalidConfiguration("Model archive", [finding])
-        target = cache / _archive_name(content_digest, _file_digest(part))
+        target = cache / _archive_name(content_digest, file_digest(part))
         part.replace(target)
         return target
     finally:

@@ -14,7 +14,7 @@ from aws_cdk import aws_s3 as s3
 
 from sagemaker_serving.artifacts import ModelArtifact
 from sagemaker_serving.errors import InvalidConfiguration
-from sagemaker_serving.packing import CACHE_VARIABLE
+from sagemaker_serving.sources import CACHE_VARIABLE
 
 SCRIPT_MODE = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
 

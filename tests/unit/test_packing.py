@@ -19,9 +19,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagemaker_serving import packing
+from sagemaker_serving import packing, sources
 from sagemaker_serving.errors import InvalidConfiguration
-from sagemaker_serving.packing import CACHE_VARIABLE, list_sources, pack
+from sagemaker_serving.packing import list_sources, pack
+from sagemaker_serving.sources import CACHE_VARIABLE
 
 PROGRAM = "inference.py"
 
@@ -270,7 +271,7 @@ def test_a_file_that_changes_while_it_is_packed_is_noticed(
 ) -> None:
     digest = packing._content_digest
 
-    def then_change(files: list[packing.SourceFile]) -> str:
+    def then_change(files: list[sources.SourceFile]) -> str:
         found = digest(files)
         (model / "model.npz").write_bytes(b"WEIGHTS")
         return found
@@ -351,7 +352,7 @@ def test_a_socket_and_a_pipe_are_refused_together(model: Path, monkeypatch: pyte
 
 
 def test_a_device_is_refused(model: Path) -> None:
-    assert packing._special_kind(stat.S_IFCHR) == packing._special_kind(stat.S_IFBLK) == "a device file"
+    assert sources._special_kind(stat.S_IFCHR) == sources._special_kind(stat.S_IFBLK) == "a device file"
 
 
 def test_a_name_that_is_not_utf8_is_refused(model: Path) -> None:
@@ -395,7 +396,7 @@ def test_a_file_that_cannot_be_read_is_a_finding(
         def refuse(path: Path) -> str:
             raise PermissionError(13, "Permission denied", str(path))
 
-        monkeypatch.setattr(packing, "_file_digest", refuse)
+        monkeypatch.setattr(packing, "file_digest", refuse)
     message = refused(model)
     assert "cannot be packed: Permission denied" in message
 

@@ -11,7 +11,8 @@ import pytest
 from sagemaker_serving import packing
 from sagemaker_serving.artifacts import ModelArtifact
 from sagemaker_serving.errors import InvalidConfiguration
-from sagemaker_serving.packing import CACHE_VARIABLE, pack
+from sagemaker_serving.packing import pack
+from sagemaker_serving.sources import CACHE_VARIABLE
 
 PROGRAM = "inference.py"
 
