@@ -41,12 +41,12 @@ def deploy_command(pattern: str, *, in_sandbox: bool) -> str:
     return ".venv/bin/cdk deploy STACK (`.venv/bin/cdk list` names the stacks)"
 
 
-def redeploy_command(pattern: str, stack_name: str, settings: Sequence[str], *, in_sandbox: bool) -> str:
+def redeploy_command(pattern: str, stack_name: str, settings: Sequence[str] = (), *, in_sandbox: bool) -> str:
     """How to deploy a stack that exists with other settings."""
-    words = " ".join(shlex.quote(word) for setting in settings for word in ("-c", setting))
+    words = [shlex.quote(word) for setting in settings for word in ("-c", setting)]
     if in_sandbox:
-        return sandbox_command(f"deploy {pattern} {words}")
-    return f".venv/bin/cdk deploy {stack_name} {words}"
+        return sandbox_command(" ".join(["deploy", pattern, *words]))
+    return " ".join([".venv/bin/cdk deploy", stack_name, *words])
 
 
 def redeploy_words(pattern: str, stack_name: str, settings: Sequence[str], *, in_sandbox: bool) -> list[str]:

@@ -20,6 +20,7 @@ from client.patterns import DeployedPattern
 _MOMENT_SECONDS = 0.25
 _LINES_KEPT = 200
 _LINES_SHOWN = 12
+_EVENT_CELLS = 6
 # the CDK CLI ends its app and itself well within this
 _PATIENCE_SECONDS = 20.0
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -47,6 +48,7 @@ class Deployment:
             deployed.pattern, deployed.stack_name, context, in_sandbox=connection.is_sandbox
         )
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
+        self._doing = ""
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own list of words, never a shell
                 words,
@@ -85,9 +87,9 @@ class Deployment:
         return self._process.poll() is None
 
     @property
-    def last_line(self) -> str:
-        """What it said last; empty if nothing yet."""
-        return self._lines[-1] if self._lines else ""
+    def doing(self) -> str:
+        """What it is about: the latest event of the stack; empty if it has not said."""
+        return self._doing
 
     def pause(self) -> None:
         """Wait a moment, or until it ends."""
@@ -113,6 +115,15 @@ class Deployment:
                 said = _ESCAPES.sub("", line).strip()
                 if said:
                     self._lines.append(said)
+                    self._doing = _doing(said) or self._doing
+
+
+def _doing(line: str) -> str:
+    """What a line of the CDK CLI tells about progress; empty if it tells nothing."""
+    cells = [cell.strip() for cell in line.split("|")]
+    if len(cells) >= _EVENT_CELLS:  # stack | 3/16 | time | status | type | logical id, perhaps a reason
+        return f"{cells[3]} {cells[4]} {cells[5]}"
+    return "synthesising the CDK app" if line.endswith("cdk synth") else ""
 
 
 def deploy(connection: Connection, deployed: DeployedPattern, settings: Sequence[str] = ()) -> None:

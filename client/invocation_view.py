@@ -67,7 +67,7 @@ def show_answer(payload: Payload, answer: Answer) -> None:
     if answers is not None:
         out.print(answers_table(payload, answers))
     elif answer.parts is None:
-        out.print(plain(answer.body.decode(errors="replace")), soft_wrap=True)
+        out.print(plain(answer.body.decode(errors="replace").removesuffix("\n")), soft_wrap=True)
     facts = [f"variant {answer.variant or '(not named)'}", f"{answer.latency_ms:.1f} ms"]
     if answer.parts is not None:
         first = "-" if answer.first_byte_ms is None else f"{answer.first_byte_ms:.1f} ms"

@@ -59,7 +59,7 @@ class Window:
     @classmethod
     def latest(cls, connection: Connection) -> Window:
         """What has just happened: the sandbox publishes each second, AWS each minute and a little late."""
-        return cls(5, 1) if connection.is_sandbox else cls(3 * _MINUTE, _MINUTE)
+        return cls(3, 1) if connection.is_sandbox else cls(3 * _MINUTE, _MINUTE)
 
     def bounds(self) -> tuple[datetime, datetime]:
         """Start and end."""

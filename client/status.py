@@ -102,11 +102,19 @@ class EndpointStatus:
 
 @dataclass
 class AlarmStatus:
-    """A CloudWatch alarm of the stack."""
+    """A CloudWatch alarm of the stack.
+
+    Args:
+        name: Its name.
+        state: API ``StateValue``.
+        reason: Why.
+        metric: The metric that it watches; empty for one over several metrics or alarms.
+    """
 
     name: str
     state: str
     reason: str
+    metric: str = ""
 
 
 @dataclass
@@ -283,7 +291,9 @@ def alarm_states(connection: Connection, names: Sequence[str]) -> list[AlarmStat
             MaxRecords=_ALARMS_PER_CALL,
         )
         alarms += [
-            AlarmStatus(one["AlarmName"], one["StateValue"], one.get("StateReason", ""))
+            AlarmStatus(
+                one["AlarmName"], one["StateValue"], one.get("StateReason", ""), one.get("MetricName") or ""
+            )
             for one in answer.get("MetricAlarms", []) + answer.get("CompositeAlarms", [])
         ]
     return sorted(alarms, key=lambda alarm: alarm.name)

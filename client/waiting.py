@@ -18,8 +18,6 @@ MOVING = {"Creating", "Updating", "SystemUpdating", "RollingBack"}
 _LONGEST_WAIT_SECONDS = 30 * 60
 _POLL_SECONDS_SANDBOX = 0.2
 _POLL_SECONDS_AWS = 10.0
-_LIVE_SECONDS_SANDBOX = 0.4
-_LIVE_SECONDS_AWS = 5.0
 
 
 def wait_until_in_service(connection: Connection, deployed: DeployedPattern) -> EndpointStatus:
@@ -64,13 +62,6 @@ def wait_until_settled(connection: Connection, deployed: DeployedPattern) -> End
             time.sleep(poll_seconds(connection))
 
 
-def poll_seconds(connection: Connection, *, live: bool = False) -> float:
-    """How long to wait between two looks.
-
-    Args:
-        connection: Where to look: AWS counts and throttles calls.
-        live: Whether somebody watches.
-    """
-    if live:  # more calls at a time: metrics and alarms, too
-        return _LIVE_SECONDS_SANDBOX if connection.is_sandbox else _LIVE_SECONDS_AWS
+def poll_seconds(connection: Connection) -> float:
+    """How long to wait between two looks: AWS counts and throttles calls."""
     return _POLL_SECONDS_SANDBOX if connection.is_sandbox else _POLL_SECONDS_AWS

@@ -14,6 +14,7 @@ from client.ab.labelled import default_file, read_labelled
 from client.ab.sending import Share, count_shares
 from client.ab.view import show_comparison, show_weights, verdict
 from client.ab.weights import shift
+from client.commands import redeploy_command
 from client.connection import Connection
 from client.demos.outcome import Outcome, Step, client_steps, usual_steps
 from client.demos.traffic import Counts, SteadyTraffic
@@ -174,12 +175,16 @@ def demo_ab_test(connection: Connection, deployed: DeployedPattern) -> AbTested:
     name = deployed.pattern
     steps = client_steps(
         connection,
-        ("variants side by side", "ab show"),
-        ("is one better? (this demo drops the loser: deploy again first)", "ab test --rows 20000"),
-        ("shift some traffic", f"ab shift {first}=80 {second}=20"),
+        ("the figures of each variant", "ab show"),
         ("past the weights", f'invoke {name} "정말 재미있게 봤어요" --target-variant {winner}'),
     )
-    steps += usual_steps(connection, deployed, "nothing to get both variants back, or config/dev.yaml")
+    steps.append(Step(f"{loser} again", _redeploy(connection, deployed)))
+    steps += client_steps(
+        connection,
+        ("then: is one better?", "ab test --rows 20000"),
+        ("then: shift some traffic", f"ab shift {first}=80 {second}=20"),
+    )
+    steps += usual_steps(connection, deployed, "a variant in config/dev.yaml")
     return AbTested(comparison, str(labelled), phases, everything, left, steps)
 
 
@@ -220,7 +225,7 @@ def _drop(
     err.print(f"dropping {loser} by a stack update: -c {setting}", soft_wrap=True)
     with Deployment(connection, deployed, [setting]) as deployment, err.status("deploying") as spinner:
         while deployment.running:
-            spinner.update(f"[dim]{deployment.last_line[:100]}[/dim]")
+            spinner.update(f"[dim]{deployment.doing}[/dim]")
             deployment.pause()
         if deployment.wait() != 0:
             raise UserError(f"{loser} could not be dropped", deployment.words())
@@ -228,6 +233,10 @@ def _drop(
     endpoint = wait_until_in_service(connection, redeployed)
     traffic.wait_for(_REQUESTS_PER_PHASE // 4, within=_PHASE_WITHIN_SECONDS)
     return Phase(f"dropping {loser}", traffic.since(mark)), [one.name for one in endpoint.production_variants]
+
+
+def _redeploy(connection: Connection, deployed: DeployedPattern) -> str:
+    return redeploy_command(deployed.pattern, deployed.stack_name, in_sandbox=connection.is_sandbox)
 
 
 def _weights_name(endpoint: EndpointStatus) -> str:

@@ -27,7 +27,8 @@ GOOD, BAD, NEXT = "v1", "v2", "v3"
 _PER_SECOND = 50.0
 _REQUESTS_BEFORE = 150
 _REQUESTS_WITHIN_SECONDS = 120.0
-_TICKS = " ▁▂▃▄▅▆▇█"
+_TICKS = "·▁▂▃▄▅▆▇█"
+_AROUND_SECONDS = 3
 
 
 class Released(Outcome):
@@ -59,27 +60,26 @@ class Released(Outcome):
                 phase.serves,
                 f"{phase.counts.total:,}",
                 Text(
-                    _failures(phase),
+                    f"{phase.counts.failed:,}",
                     style="" if not phase.counts.failed else "yellow" if expected else "bold red",
                 ),
                 f"{phase.seconds:.0f} s",
             )
         out.print(table)
         for phase in self.phases:
-            if phase.reason:
-                out.print(Text.assemble((f"{phase.name}  ", "bold"), (phase.reason, "dim")), soft_wrap=True)
-            if phase.fleets:
-                fleets = ", ".join(f"{name} {count:,.0f}" for name, count in phase.fleets.items())
-                out.print(
-                    Text.assemble(
-                        (f"{phase.name}  ", "bold"), f"requests by fleet, from CloudWatch: {fleets}"
-                    ),
-                    soft_wrap=True,
-                )
+            for note in _notes(phase):
+                out.print(Text.assemble((f"{phase.name}  ", "bold"), note), soft_wrap=True)
         seconds = self.everything.per_second()
-        if any(failed for _, failed in seconds):
+        failing = [second for second, (_, failed) in enumerate(seconds) if failed]
+        if failing:
+            start, end = max(0, failing[0] - _AROUND_SECONDS), failing[-1] + 1 + _AROUND_SECONDS
             out.print(
-                Text.assemble(("failures by second  ", "bold"), (_sparkline(seconds), "red")), soft_wrap=True
+                Text.assemble(
+                    ("failed requests by second  ", "bold"),
+                    f"from {start} s  ",
+                    (_sparkline(seconds[start:end]), "red"),
+                ),
+                soft_wrap=True,
             )
 
     def figures(self) -> dict[str, Any]:
@@ -180,11 +180,18 @@ def _start_from(connection: Connection, deployed: DeployedPattern, version: str)
     return find_pattern(connection, deployed.pattern, deployed.stack_name)
 
 
-def _failures(phase: Phase) -> str:
-    if not phase.counts.failed:
-        return "0"
-    share = phase.worst_share()
-    return f"{phase.counts.failed:,}, {100 * share:.0f} % while it served"
+def _notes(phase: Phase) -> list[str]:
+    """What else there is to say about a phase."""
+    notes = [phase.reason] if phase.reason else []
+    if phase.counts.failed:
+        notes.append(
+            f"from the first failed request to the last, {100 * phase.worst_share():.0f} % failed"
+            + (f"; the canary's share is {100 * phase.canary_share:.0f} %" if phase.canary_share else "")
+        )
+    if phase.fleets:
+        fleets = ", ".join(f"{name} {count:,.0f}" for name, count in phase.fleets.items())
+        notes.append(f"requests by fleet, from CloudWatch: {fleets}")
+    return notes
 
 
 def _sparkline(seconds: Sequence[tuple[int, int]]) -> str:

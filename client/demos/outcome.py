@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
-from client.commands import client_command, deploy_command, python
+from client.commands import client_command, python, redeploy_command
 from client.connection import Connection
 from client.errors import UserError
 from client.output import out
@@ -86,11 +86,8 @@ def usual_steps(connection: Connection, deployed: DeployedPattern, change: str) 
     steps = client_steps(connection, ("is it what I deployed?", "status"))
     if local:
         steps.append(Step("boto3 and the AWS CLI in this shell", f'eval "$({python()} -m sandbox env)"'))
-    steps.append(
-        Step(f"change {change}, deploy again", deploy_command(deployed.pattern, in_sandbox=True))
-        if local
-        else Step(f"change {change}, deploy again", f".venv/bin/cdk deploy {deployed.stack_name}")
-    )
+    again = redeploy_command(deployed.pattern, deployed.stack_name, in_sandbox=local)
+    steps.append(Step(f"change {change}, deploy again", again))
     steps.append(
         Step("stop everything", "make down")
         if local

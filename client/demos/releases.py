@@ -209,13 +209,13 @@ class Releases:
                 ending = follower.follow(lambda: deployment.running)
             with err.status("waiting for the stack") as spinner:
                 while deployment.running:
-                    spinner.update(f"[dim]{deployment.last_line[:100]}[/dim]")
+                    spinner.update(f"[dim]{deployment.doing}[/dim]")
                     deployment.pause()
             return ending, deployment.wait(), deployment.words()
 
     def _requests_line(self, deployment: Deployment) -> str:
         counts = self._traffic.since()
-        return f"{counts.total:,} requests, {counts.failed:,} failed   {deployment.last_line}"
+        return f"{counts.total:,} requests, {counts.failed:,} failed   {deployment.doing}"
 
     def _canary_share(self) -> float:
         """The canary's part of the traffic, as the endpoint's deployment policy has it."""

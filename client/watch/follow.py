@@ -11,10 +11,14 @@ from client.connection import Connection
 from client.durations import shown
 from client.errors import UserError
 from client.patterns import DeployedPattern
-from client.waiting import MOVING, poll_seconds
+from client.waiting import MOVING
 from client.watch.snapshot import Observer, Snapshot
 
 COMPLETED, ROLLED_BACK, FAILED = "completed", "rolled back", "failed"
+
+# while something happens, and while nothing does; AWS counts and throttles calls
+_SANDBOX_SECONDS = (0.2, 0.5)
+_AWS_SECONDS = (5.0, 5.0)
 
 Show = Callable[[Snapshot, float], None]
 
@@ -64,7 +68,7 @@ class Follower:
 
     def __init__(self, connection: Connection, deployed: DeployedPattern, show: Show) -> None:
         self._observer = Observer(connection, deployed)
-        self._poll = poll_seconds(connection, live=True)
+        self._busy_pause, self._idle_pause = _SANDBOX_SECONDS if connection.is_sandbox else _AWS_SECONDS
         self._show = show
         self._started = time.monotonic()
         self._begun: float | None = None
@@ -89,7 +93,7 @@ class Follower:
             ending = self.look()
             if ending is not None or (self._begun is None and not may_begin):
                 return ending
-            time.sleep(self._poll)
+            time.sleep(self._idle_pause if self._begun is None else self._busy_pause)
 
     def look(self) -> Ending | None:
         """Look once, show it, and tell whether a deployment has just ended."""

@@ -89,7 +89,7 @@ class View:
             for one in snapshot.fleets
         )
         parts = [snapshot.endpoint.status, fleets]
-        parts += [f"{one.name} {one.state}" for one in snapshot.alarms if one.state == "ALARM"]
+        parts += [f"{one.metric or one.name} {one.state}" for one in snapshot.alarms if one.state == "ALARM"]
         parts += snapshot.stages
         return " | ".join(part for part in parts if part)
 
@@ -126,7 +126,7 @@ class View:
         parts: list[str | tuple[str, str]] = ["  alarms  "]
         for one in snapshot.alarms:
             state = "no data" if one.state == "INSUFFICIENT_DATA" else one.state
-            parts += [f"{one.name} ", (state, STATE_STYLES.get(one.state, "")), "  "]
+            parts += [f"{one.metric or one.name} ", (state, STATE_STYLES.get(one.state, "")), "  "]
         return Text.assemble(*parts, overflow="ellipsis", no_wrap=True)
 
     def _called(self, fleet: Fleet) -> str:

@@ -67,7 +67,7 @@ def test_a_healthy_endpoint(deployed: ScriptedAws, run: Run) -> None:
     assert variant["last_hour"]["invocations"] == 1234
     assert variant["last_hour"]["errors_4xx"] is None
     assert variant["last_hour"]["model_latency_p99_ms"] == 9.5
-    assert pattern["alarms"] == [{"name": "RealtimeInference-Idle", "state": "ALARM", "reason": "no calls"}]
+    assert pattern["alarms"] == [{"name": "RealtimeInference-Idle", "state": "ALARM", "reason": "no calls", "metric": ""}]
     asked = [params["body"] for name, params in deployed.calls if name == "DescribeAlarms"]
     assert asked
     assert all(b"RealtimeInference-Idle" in body for body in asked)
