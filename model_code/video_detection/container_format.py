@@ -63,7 +63,7 @@ def _check_mp4(body: bytes) -> None:
     found = {kind: (start, end) for kind, start, end in boxes}
     for kind, start, end in boxes:
         if end > len(body):
-            _refuse_truncated(f"its {kind.decode('latin-1')} box begins at byte {start:,}", end, len(body))
+            _refuse_truncated(f"its {_name(kind)} box begins at byte {start:,}", end, len(body))
     if b"moov" not in found:
         refuse(f"the MP4 file has no index (moov box): it is truncated or damaged; {_WANTED}")
     handlers = _handlers(body, *found[b"moov"])
@@ -97,6 +97,7 @@ def _boxes(body: bytes, start: int, end: int, inside: bool = False) -> Iterator[
         inside: The stretch is a box; skip its own header.
     """
     if inside:
+        end = min(end, len(body))
         start += 16 if body[start : start + 4] == b"\x00\x00\x00\x01" else 8
     while start + 8 <= end:
         size, kind = struct.unpack_from(">I4s", body, start)
@@ -122,6 +123,10 @@ def _check_avi(body: bytes) -> None:
     if kinds and b"vids" not in kinds:
         what = "only audio" if b"auds" in kinds else "no video"
         refuse(f"the AVI file holds {what}: send one with a video stream")
+
+
+def _name(kind: bytes) -> str:
+    return kind.decode("ascii") if kind.isalnum() else repr(kind)
 
 
 def _refuse_truncated(where: str, wanted: int, there: int) -> None:

@@ -42,12 +42,12 @@ def split(blob: Blob, scene: Scene, depth: int = _DEPTH) -> list[Blob]:
     parts = _best_cut(pixels)
     if parts is None:
         return [blob]
+    least = 2 * least_area(*scene.taken.shape)
+    if min(np.count_nonzero(part) for part in parts) < least:
+        return [blob]
     picture = scene.picture[window]
     colours = [picture[part].mean(axis=0) for part in parts]
     if np.abs(colours[0] - colours[1]).max() < LEAST_DIFFERENCE:
-        return [blob]
-    least = 2 * least_area(*scene.taken.shape)
-    if min(np.count_nonzero(part) for part in parts) < least:
         return [blob]
     found: list[Blob] = []
     for part in parts:
