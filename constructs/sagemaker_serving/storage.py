@@ -10,6 +10,7 @@ from typing import cast
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
@@ -200,6 +201,35 @@ class AccessLogBucket(s3.Bucket):
         logged.logging_configuration = s3.CfnBucket.LoggingConfigurationProperty(
             destination_bucket_name=self.bucket_name
         )
+
+
+class ServiceLogGroup(logs.CfnLogGroup):
+    """The log group that a service would make by itself, made before it does: its own would keep logs for
+    ever, in plain.
+
+    Args:
+        name: The group's name, as the service goes by it; a plain text.
+        key: Encrypts the logs; gets the statement that lets CloudWatch Logs use it for this group.
+        retention: How long logs are kept, and whether they outlive the stack.
+
+    Attributes:
+        arn: The group's ARN, without the ``:*`` of all its streams.
+    """
+
+    def __init__(
+        self, scope: Construct, id_: str, *, name: str, key: EncryptionKey, retention: Retention
+    ) -> None:
+        self.arn = f"arn:{cdk.Aws.PARTITION}:logs:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:log-group:{name}"
+        key.allow_service(
+            f"LogsOf{''.join(filter(str.isalnum, name.rpartition('/')[2]))}",
+            f"logs.{cdk.Aws.REGION}.amazonaws.com",
+            actions=["Encrypt", "Decrypt", "ReEncrypt*", "GenerateDataKey*", "Describe*"],
+            conditions={"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": self.arn}},
+        )
+        super().__init__(
+            scope, id_, log_group_name=name, retention_in_days=retention.log_days, kms_key_id=key.key_arn
+        )
+        self.apply_removal_policy(retention.removal_policy)
 
 
 class AlarmTopic(sns.Topic):
