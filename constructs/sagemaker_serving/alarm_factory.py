@@ -73,6 +73,55 @@ class AlarmFactory:
                 text=f"[{severity}] {subject} of {self._name} at or above {text.format(value)}",
             )
 
+    def once(
+        self, subject: str, metric: cloudwatch.Metric, severity: Severity, *, at_least: float = 1
+    ) -> None:
+        """An alarm raised by one period in which something was counted; silence is fine.
+
+        Args:
+            subject: What is counted, for example ``expired requests``.
+            metric: How many there were.
+            severity: How much the alarm matters.
+            at_least: So many raise it.
+        """
+        self._alarm(
+            subject,
+            metric,
+            threshold=at_least,
+            comparison=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            periods=1,
+            missing=cloudwatch.TreatMissingData.NOT_BREACHING,
+            text=f"[{severity}] {subject} of {self._name}: {at_least:g} or more",
+        )
+
+    def awake_for_nothing(
+        self, instances: cloudwatch.Metric, processed: cloudwatch.Metric, hours: int
+    ) -> None:
+        """An alarm after hours in which there were instances and nothing that they worked on.
+
+        An endpoint that has no instances while it has no requests never raises it.
+
+        Args:
+            instances: Above 0 in every hour in which there was an instance; no data while there was none.
+            processed: Requests that were worked on, summed up over the same hour.
+            hours: How many hours.
+        """
+        self._alarm(
+            "no requests",
+            cloudwatch.MathExpression(
+                expression="IF(instances > 0, IF(FILL(processed, 0) > 0, 0, 1), 0)",
+                using_metrics={"instances": instances, "processed": processed},
+                period=cdk.Duration.seconds(HOUR_SECONDS),
+                label="hours awake for nothing",
+            ),
+            threshold=1,
+            comparison=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            periods=hours,
+            missing=cloudwatch.TreatMissingData.NOT_BREACHING,
+            text=f"[{Severity.WARNING}] instances of {self._name} without a request for {hours} h: they cost "
+            "money",
+        )
+
     def idle(self, metric: cloudwatch.Metric, hours: int) -> None:
         """An alarm after hours without a request.
 
@@ -93,7 +142,7 @@ class AlarmFactory:
     def _alarm(
         self,
         name: str,
-        metric: cloudwatch.Metric,
+        metric: cloudwatch.IMetric,
         *,
         threshold: float,
         comparison: cloudwatch.ComparisonOperator,
@@ -135,13 +184,45 @@ def variant_alarms(
         window: How long a threshold must be exceeded.
         topic: Where alarms are sent.
     """
-    factory = AlarmFactory(
+    factory = variant_factory(scope, metrics=metrics, window=window, topic=topic)
+    watch_answers(factory, metrics, thresholds, window)
+    watch_instances(factory, metrics, instance_type, thresholds, window)
+    if thresholds.idle_hours is not None:
+        factory.idle(metrics.invocations(period=cdk.Duration.seconds(HOUR_SECONDS)), thresholds.idle_hours)
+    return factory.made
+
+
+def variant_factory(
+    scope: Construct, *, metrics: VariantMetrics, window: AlarmWindow, topic: sns.ITopic
+) -> AlarmFactory:
+    """Makes alarms about a variant.
+
+    Args:
+        scope: Where the alarms are made.
+        metrics: The variant's metrics.
+        window: How long a threshold must be exceeded.
+        topic: Where alarms are sent.
+    """
+    return AlarmFactory(
         scope,
         name=f"{metrics.endpoint_name}/{metrics.variant_name}",
         stem=metrics.variant_name,
         window=window,
         topic=topic,
     )
+
+
+def watch_answers(
+    factory: AlarmFactory, metrics: VariantMetrics, thresholds: AlarmThresholds, window: AlarmWindow
+) -> None:
+    """Alarms on what every kind of variant publishes: errors, and the model's latency.
+
+    Args:
+        factory: Makes the alarms.
+        metrics: The variant's metrics.
+        thresholds: When to raise an alarm.
+        window: How long a threshold must be exceeded.
+    """
     period, over = window.period, factory.over
     over("5xx rate", metrics.server_error_rate(period=period), thresholds.server_error_rate, text="{:.1%}")
     over("4xx rate", metrics.client_error_rate(period=period), thresholds.client_error_rate, text="{:.1%}")
@@ -152,13 +233,29 @@ def variant_alarms(
         scale=MICROSECONDS,
         text="{:g} s",
     )
+
+
+def watch_instances(
+    factory: AlarmFactory,
+    metrics: VariantMetrics,
+    instance_type: InstanceType,
+    thresholds: AlarmThresholds,
+    window: AlarmWindow,
+) -> None:
+    """Alarms on a variant's instances.
+
+    Args:
+        factory: Makes the alarms.
+        metrics: The variant's metrics.
+        instance_type: For the number of vCPUs.
+        thresholds: When to raise an alarm.
+        window: How long a threshold must be exceeded.
+    """
+    period, over = window.period, factory.over
     cpus = vcpu_count(instance_type)
     over("CPU", metrics.cpu_utilization(period=period), thresholds.cpu_percent, scale=cpus)
     over("memory", metrics.memory_utilization(period=period), thresholds.memory_percent)
     over("disk", metrics.disk_utilization(period=period), thresholds.disk_percent)
-    if thresholds.idle_hours is not None:
-        factory.idle(metrics.invocations(period=cdk.Duration.seconds(HOUR_SECONDS)), thresholds.idle_hours)
-    return factory.made
 
 
 def container_alarms(

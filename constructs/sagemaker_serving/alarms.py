@@ -95,9 +95,16 @@ class AlarmThresholds:
         cpu_percent: Processor use in percent of *all* vCPUs of an instance, above 0 up to 100.
         memory_percent: Memory use in percent, above 0 up to 100.
         disk_percent: Disk use in percent, above 0 up to 100; data capture pauses when the disk fills up.
+        backlog_age_seconds: Of an asynchronous endpoint: age of the oldest request in its queue, in seconds,
+            above 0. Longer than an instance needs to start, where there may be none.
+        failed_requests: Of an asynchronous endpoint: requests that failed within one period, above 0.
+        concurrency_percent: Of a serverless variant: concurrent requests in percent of the maximum, above 0
+            up to 100. At 100 requests are throttled.
+        setup_time_p99_seconds: Of a serverless variant: 99th percentile of a cold start, in seconds, above 0.
         idle_hours: Raise an alarm after this many hours without one request, 1 to 168; None for no such
             alarm. A new endpoint counts as idle until its first request: the alarm is raised once, soon after
-            creation.
+            creation. Of an asynchronous endpoint only hours count in which it has instances, and a serverless
+            variant has the alarm only with provisioned concurrency: without, it costs nothing.
 
     Raises:
         InvalidConfiguration: A threshold out of range.
@@ -110,6 +117,10 @@ class AlarmThresholds:
     cpu_percent: Mapping[Severity, float] = field(default_factory=_warning(85))
     memory_percent: Mapping[Severity, float] = field(default_factory=_warning(85))
     disk_percent: Mapping[Severity, float] = field(default_factory=_warning(75))
+    backlog_age_seconds: Mapping[Severity, float] = field(default_factory=_critical(900))
+    failed_requests: Mapping[Severity, float] = field(default_factory=_warning(1))
+    concurrency_percent: Mapping[Severity, float] = field(default_factory=_warning(80))
+    setup_time_p99_seconds: Mapping[Severity, float] = field(default_factory=_warning(60))
     idle_hours: int | None = 24
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 from .capacity import CapacitySize
 from .errors import Findings, is_token
 from .limits import check_seconds, seconds_or_none
-from .variants import InstanceVariant
+from .variants import InstanceVariant, ProductionVariant
 
 __all__ = ["AllAtOnce", "Canary", "CapacitySize", "DeploymentPolicy", "Linear", "Rolling"]
 
@@ -115,7 +115,7 @@ class DeploymentPolicy(ABC):
             )
 
     def check_against(
-        self, findings: Findings, variants: Sequence[InstanceVariant], field: str = "deployment"
+        self, findings: Findings, variants: Sequence[ProductionVariant], field: str = "deployment"
     ) -> None:
         """Note a finding for every rule that the policy breaks on a fleet of these variants.
 
@@ -127,21 +127,26 @@ class DeploymentPolicy(ABC):
         size = self._size
         if size is None or size.is_percent:
             return
-        counts = [(variant, variant.initial_instance_count) for variant in variants]
+        counts = [(variant, variant.initial_instance_count) for variant in _on_instances(variants)]
         known = [(variant, count) for variant, count in counts if not is_token(count)]
         for variant, count in known:
             self._check_count(findings, f"{field}.{self._size_field}", size, variant.name, count)
         if known:
             self._check_total(findings, self._steps(max(count for _, count in known)), f"{field}.")
 
-    def warnings_against(self, variants: Sequence[InstanceVariant]) -> tuple[str, ...]:
+    def warnings_against(self, variants: Sequence[ProductionVariant]) -> tuple[str, ...]:
         """What is allowed on a fleet of these variants but should be known.
 
         Args:
             variants: All production variants of the endpoint.
         """
-        found = []
-        for variant in variants:
+        found = [
+            f"Variant {variant.name}: deployment guardrails are for real-time and asynchronous endpoints; "
+            "SageMaker updates a serverless one without them. Leave the deployment policy out."
+            for variant in variants
+            if not isinstance(variant, InstanceVariant)
+        ]
+        for variant in _on_instances(variants):
             if not variant.instance.supports_deployment_guardrails:
                 found.append(
                     f"Variant {variant.name}: {variant.instance} is excluded from deployment guardrails; "
@@ -379,7 +384,7 @@ class Rolling(DeploymentPolicy):
         return self.batch.steps(instance_count)
 
     def check_against(
-        self, findings: Findings, variants: Sequence[InstanceVariant], field: str = "deployment"
+        self, findings: Findings, variants: Sequence[ProductionVariant], field: str = "deployment"
     ) -> None:
         """See `DeploymentPolicy.check_against`."""
         super().check_against(findings, variants, field)
@@ -390,10 +395,18 @@ class Rolling(DeploymentPolicy):
             "several variants cannot be updated by rolling (developer guide, guardrails exclusions)",
             "use AllAtOnce, Canary or Linear",
         )
+        for variant in variants:
+            findings.require(
+                isinstance(variant, InstanceVariant),
+                field,
+                f"Rolling with the serverless variant {variant.name!r}",
+                "serverless endpoints cannot be updated by rolling (developer guide, guardrails exclusions)",
+                "leave the deployment policy out",
+            )
         rollback = self.rollback_batch
         if rollback is None or rollback.is_percent:
             return
-        for variant in variants:
+        for variant in _on_instances(variants):
             findings.require(
                 is_token(variant.initial_instance_count) or rollback.value <= variant.initial_instance_count,
                 f"{field}.rollback_batch",
@@ -413,6 +426,10 @@ class Rolling(DeploymentPolicy):
             ),
             auto_rollback_configuration=self._auto_rollback(alarm_names),
         )
+
+
+def _on_instances(variants: Sequence[ProductionVariant]) -> list[InstanceVariant]:
+    return [variant for variant in variants if isinstance(variant, InstanceVariant)]
 
 
 def _is_size(size: object, findings: Findings, field: str) -> TypeGuard[CapacitySize]:

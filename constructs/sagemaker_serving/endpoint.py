@@ -1,4 +1,4 @@
-"""A real-time endpoint and its configuration."""
+"""An endpoint, real-time, asynchronous or serverless, and its configuration."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from .acknowledgements import acknowledge_wildcards
+from .async_inference import AsyncInference
 from .data_capture import DataCapture
 from .deployment import DeploymentPolicy
-from .endpoint_checks import EndpointParts, FitsTogether, ServedShadow, ServedVariant
+from .endpoint_checks import FitsTogether
+from .endpoint_kinds import asynchronous_warnings
+from .endpoint_parts import EndpointParts, ServedShadow, ServedVariant
 from .errors import Findings, is_token
 from .limits import suggest
 from .metrics import INSTANCE_NAMESPACE, INVOCATION_NAMESPACE, VariantMetrics
-from .model import ContainerInvocation, acknowledge_inline
+from .model import ContainerInvocation, ServingModel, acknowledge_inline
 from .naming import NameKind, check_name
 from .rollback import RollbackAlarm
 from .scaling import VariantScaling
 from .scaling_policies import AutoScaling, ScalingMetric
 from .storage import EncryptionKey, Retention
-from .variants import InstanceVariant, check_shadow, check_variants
+from .variants import ProductionVariant, ServerlessVariant, check_shadow, check_variants
 
 __all__ = ["ServedShadow", "ServedVariant", "ServingEndpoint"]
 
@@ -40,7 +43,9 @@ class ServingEndpoint(Construct):
     Args:
         endpoint_name: 1 to 63 letters, digits and hyphens, a plain text. Clients use it; a new name is a new
             endpoint.
-        variants: 1 to 10 variants with their models; keep variant names, deployment guardrails go by them.
+        variants: 1 to 10 variants with their models, or one that is serverless; keep variant names,
+            deployment guardrails go by them. SageMaker refuses to turn instances into a serverless variant
+            under the same endpoint name, and an asynchronous endpoint into another one: give it a new name.
         shadow: A variant that gets a copy of the requests, with its model; beside exactly one variant.
             Default: none.
         key: Encrypts the instances' storage, the logs and what is captured.
@@ -50,6 +55,8 @@ class ServingEndpoint(Construct):
             `EndpointMonitoring.rollback_alarms`, of which the endpoint makes alarms on its new fleet, and
             alarms of your own, which must not depend on the endpoint.
         data_capture: Record requests and answers. Default: no.
+        async_inference: Makes the endpoint asynchronous: it takes InvokeEndpointAsync only, queues requests,
+            and can do without instances while there are none. Default: no.
         retain_weights: Keep variant weights that were set at run time when the stack is updated, by variant
             name. Default: the weights are those of the variants. (Instance counts are kept whenever a variant
             scales.)
@@ -80,6 +87,7 @@ class ServingEndpoint(Construct):
         deployment: DeploymentPolicy | None = None,
         rollback_alarms: Sequence[RollbackAlarm | cloudwatch.IAlarm] = (),
         data_capture: DataCapture | None = None,
+        async_inference: AsyncInference | None = None,
         retain_weights: bool = False,
     ) -> None:
         super().__init__(scope, id_)
@@ -90,6 +98,8 @@ class ServingEndpoint(Construct):
             shadow=shadow,
             deployment=deployment,
             rollback_alarms=list(rollback_alarms),
+            data_capture=data_capture,
+            async_inference=async_inference,
         )
         self._retain_weights = retain_weights
         self._raise_if_unusable()
@@ -103,6 +113,7 @@ class ServingEndpoint(Construct):
             shadow_production_variants=[shadow.variant.render(shadow.model.model_name)] if shadow else None,
             kms_key_id=key.key_arn,
             data_capture_config=data_capture.render() if data_capture else None,
+            async_inference_config=async_inference.render() if async_inference else None,
         )
         self.expected_config_name: str = self.config.attr_endpoint_config_name
         # after the configuration whose fleet they watch, and before the endpoint whose deployment names them
@@ -111,6 +122,8 @@ class ServingEndpoint(Construct):
             for item in rollback_alarms
         ]
         policies = self._grant_models(data_capture)
+        if async_inference is not None:
+            policies += [async_inference.grant_model(model.role) for model in self._models]
         self.endpoint = sagemaker.CfnEndpoint(
             self,
             "Resource",
@@ -121,11 +134,13 @@ class ServingEndpoint(Construct):
             else None,
         )
         self._apply_retention()
-        self.endpoint.node.add_dependency(self.log_group, *policies)
+        # notifications that nobody is subscribed to yet would be lost
+        channels = async_inference.channels.values() if async_inference else ()
+        self.endpoint.node.add_dependency(self.log_group, *policies, *channels)
         self._warn()
 
     @property
-    def variants(self) -> list[InstanceVariant]:
+    def variants(self) -> list[ProductionVariant]:
         """The production variants, in order."""
         return self._parts.variants
 
@@ -143,8 +158,10 @@ class ServingEndpoint(Construct):
                 key ``sagemaker:TargetContainerHostname``). Default: all.
 
         Raises:
-            InvalidConfiguration: The containers are not invoked directly, or none has the hostname.
+            InvalidConfiguration: The containers are not invoked directly, none has the hostname, or the
+                endpoint is asynchronous.
         """
+        self._require_kind(asynchronous=False)
         conditions = None
         if container is not None:
             self._require_container(container)
@@ -157,8 +174,30 @@ class ServingEndpoint(Construct):
             conditions=conditions,
         )
 
+    def grant_invoke_async(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let someone put requests into the bucket and send them, and read answers and failures.
+
+        Reading notifications is granted on the queues: ``async_inference.success.queue``.
+
+        Args:
+            grantee: A role, user or whatever has one.
+
+        Raises:
+            InvalidConfiguration: The endpoint is not asynchronous.
+        """
+        made = self._require_kind(asynchronous=True)
+        grant = iam.Grant.add_to_principal(
+            grantee=grantee, actions=["sagemaker:InvokeEndpointAsync"], resource_arns=[self.endpoint_arn]
+        )
+        for statement in made.statements_for_callers() if made else ():
+            grantee.grant_principal.add_to_principal_policy(statement)
+        return grant
+
     def scale_variant(self, variant_name: str, scaling: AutoScaling) -> VariantScaling:
-        """Add and remove a variant's instances by load; later updates of the endpoint keep their number.
+        """Add and remove a variant's instances, or its provisioned concurrency, by load.
+
+        Later updates of the endpoint keep the number of instances, unless it can be zero: such an update
+        starts with the variant's initial instances, or nothing would show that the new ones work.
 
         Before the instance type of a scaling variant changes, or the variant goes, deploy once without its
         scaling: SageMaker refuses to update a variant that is a scalable target in these ways.
@@ -171,6 +210,7 @@ class ServingEndpoint(Construct):
             InvalidConfiguration: No such variant, or it scales already.
         """
         self._check_scalable(variant_name)
+        (variant,) = (item.variant for item in self._parts.served if item.variant.name == variant_name)
         made = VariantScaling(
             self,
             f"Scaling-{variant_name}",
@@ -178,10 +218,18 @@ class ServingEndpoint(Construct):
             endpoint_name=self.endpoint_name,
             variant_name=variant_name,
             scaling=scaling,
+            serverless=isinstance(variant, ServerlessVariant),
         )
         self._parts.scalings.append(made)
         self._apply_retention()
         self._warn_of_mixed_requests(made)
+        if made.serverless:
+            cdk.Annotations.of(made).add_warning_v2(
+                "sagemaker-serving:scaling-of-provisioned-concurrency",
+                "The developer guide says that CloudFormation cannot scale provisioned concurrency, while "
+                "CloudFormation's own schema of a scalable target can. Look whether the target is there "
+                "(describe-scalable-targets) after the first deployment.",
+            )
         return made
 
     def metrics(self, variant_name: str | None = None) -> VariantMetrics:
@@ -226,6 +274,8 @@ class ServingEndpoint(Construct):
                 for item in parts.rollback_alarms
             ]
             parts.deployment.check_alarms(findings, names, "rollback_alarms")
+        if parts.async_inference is not None:
+            parts.async_inference.check_region(findings, cdk.Stack.of(self).region)
         findings.raise_if_any()
 
     def _require_variant(self, name: str) -> None:
@@ -239,6 +289,26 @@ class ServingEndpoint(Construct):
             suggest(name, names),
         )
         findings.raise_if_any()
+
+    def _require_kind(self, *, asynchronous: bool) -> AsyncInference | None:
+        made = self._parts.async_inference
+        findings = Findings(self.node.path)
+        findings.require(
+            asynchronous or made is None,
+            "grant_invoke",
+            self.endpoint_name,
+            "the endpoint is asynchronous and takes no other calls (developer guide, asynchronous inference)",
+            "use grant_invoke_async",
+        )
+        findings.require(
+            not asynchronous or made is not None,
+            "grant_invoke_async",
+            self.endpoint_name,
+            "the endpoint is not asynchronous (developer guide, asynchronous inference)",
+            "use grant_invoke, or make it with async_inference",
+        )
+        findings.raise_if_any()
+        return made
 
     def _require_container(self, hostname: str) -> None:
         direct = [
@@ -295,11 +365,15 @@ class ServingEndpoint(Construct):
         group.apply_removal_policy(retention.removal_policy)
         return group
 
+    @property
+    def _models(self) -> list[ServingModel]:
+        return list(dict.fromkeys(item.model for item in self._parts.served))
+
     def _grant_models(self, data_capture: DataCapture | None) -> list[iam.Policy]:
         streams = f"{self._log_group_arn}:log-stream:*"
         alarms = [alarm.alarm_arn for alarm in self.rollback_alarms]
         policies = []
-        for index, model in enumerate(dict.fromkeys(item.model for item in self._parts.served)):
+        for index, model in enumerate(self._models):
             statements = [
                 iam.PolicyStatement(
                     sid="WriteLogs",
@@ -337,7 +411,10 @@ class ServingEndpoint(Construct):
         return policies
 
     def _apply_retention(self) -> None:
-        keep_counts = bool(self._parts.scalings)
+        # With no instances there is nothing to keep: the update would start none, and prove nothing.
+        keep_counts = any(
+            not made.serverless and not made.scaling.reaches_zero for made in self._parts.scalings
+        )
         if not (keep_counts or self._retain_weights):
             return
         kinds = {"DesiredInstanceCount": keep_counts, "DesiredWeight": self._retain_weights}
@@ -349,8 +426,8 @@ class ServingEndpoint(Construct):
         ] or None
 
     def _warn(self) -> None:
-        fleets = [item.variant for item in self._parts.served]
-        texts = [text for fleet in fleets for text in fleet.warnings]
+        fleets = self._parts.fleets
+        texts = [text for item in self._parts.served for text in item.variant.warnings]
         texts += [
             f"Variant {fleet.name}: the key does not encrypt the local disk of {fleet.instance}; "
             "the hardware does, with a key of its own."
@@ -359,6 +436,8 @@ class ServingEndpoint(Construct):
         ]
         if self._parts.deployment is not None:
             texts += self._parts.deployment.warnings_against(self.variants)
+        if self._parts.async_inference is not None:
+            texts += asynchronous_warnings(self._parts)
         for number, text in enumerate(texts):
             cdk.Annotations.of(self).add_warning_v2(f"sagemaker-serving:endpoint-{number}", text)
 

@@ -1,93 +1,17 @@
-"""What an endpoint is made of, and whether it fits together."""
+"""Whether what an endpoint is made of fits together."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import jsii
-from aws_cdk import aws_cloudwatch as cloudwatch
 
 from constructs import IValidation
 
 from .deployment import DeploymentPolicy
+from .endpoint_kinds import check_asynchronous, check_serverless
+from .endpoint_parts import EndpointParts
 from .errors import Findings
-from .model import ServingModel
 from .rollback import RollbackAlarm
-from .scaling import VariantScaling
-from .variants import InstanceVariant, ShadowVariant
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServedVariant:
-    """A variant together with the model that it serves.
-
-    Args:
-        model: The model.
-        variant: How much of the traffic it gets, and on what machines.
-    """
-
-    model: ServingModel
-    variant: InstanceVariant
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServedShadow:
-    """A shadow variant together with the model that it tries.
-
-    Args:
-        model: The model; one container.
-        variant: How much of the traffic is copied to it, and on what machines.
-    """
-
-    model: ServingModel
-    variant: ShadowVariant
-
-
-@dataclass(frozen=True, kw_only=True)
-class EndpointParts:
-    """What an endpoint was given, and what was added since.
-
-    Args:
-        endpoint_name: See `ServingEndpoint`, as for all others.
-        production: The variants.
-        shadow: The shadow variant.
-        deployment: The policy.
-        rollback_alarms: As given.
-        scalings: Those of variants that scale.
-    """
-
-    endpoint_name: str
-    production: list[ServedVariant]
-    shadow: ServedShadow | None
-    deployment: DeploymentPolicy | None
-    rollback_alarms: list[RollbackAlarm | cloudwatch.IAlarm]
-    scalings: list[VariantScaling] = field(default_factory=list)
-
-    @property
-    def variants(self) -> list[InstanceVariant]:
-        """The production variants."""
-        return [item.variant for item in self.production]
-
-    @property
-    def served(self) -> list[ServedVariant | ServedShadow]:
-        """All variants, the shadow variant last."""
-        return [*self.production, *([self.shadow] if self.shadow else [])]
-
-    def check_shadow_models(self, findings: Findings) -> None:
-        """Note a finding for every model that a shadow variant cannot be used with.
-
-        Args:
-            findings: Where to note them.
-        """
-        for item in self.served:
-            findings.require(
-                item.model.container_count == 1,
-                f"variant {item.variant.name!r}.model",
-                f"{item.model.container_count} containers",
-                "an endpoint with a shadow variant serves models of one container (developer guide, "
-                "shadow tests exclusions)",
-                "remove the shadow variant, or serve models with one container",
-            )
+from .variants import InstanceFleet
 
 
 @jsii.implements(IValidation)
@@ -106,6 +30,9 @@ class FitsTogether:
     def validate(self) -> list[str]:
         """All that does not fit (see `constructs.IValidation`)."""
         findings = Findings(self._path)
+        if self._parts.async_inference is not None:
+            check_asynchronous(findings, self._parts)
+        check_serverless(findings, self._parts)
         self._check_architectures(findings)
         if self._parts.deployment is not None:
             self._parts.deployment.check_against(findings, self._parts.variants)
@@ -115,6 +42,8 @@ class FitsTogether:
 
     def _check_architectures(self, findings: Findings) -> None:
         for item in self._parts.served:
+            if not isinstance(item.variant, InstanceFleet):
+                continue
             architecture = item.variant.instance.architecture
             findings.require(
                 architecture in {None, item.model.architecture},
@@ -167,7 +96,11 @@ class FitsTogether:
     def _check_scaling(self, findings: Findings) -> None:
         fleets = {item.variant.name: item.variant for item in self._parts.served}
         for made in self._parts.scalings:
-            made.scaling.check_against(findings, fleets[made.variant_name])
+            made.scaling.check_against(
+                findings,
+                fleets[made.variant_name],
+                asynchronous=self._parts.async_inference is not None,
+            )
 
 
 def _bake_seconds(deployment: DeploymentPolicy | None) -> int | None:

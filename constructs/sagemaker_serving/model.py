@@ -85,10 +85,13 @@ class ServingModel(Construct):
         model: The underlying resource.
         model_name: Reference to the name that CloudFormation gives.
         artifact_uris: S3 URI of each container's artifact; None where there is none.
+        containers: As given.
         container_count: How many containers there are.
         container_hostnames: Names of the containers, in order; empty when they have none, or when there is
             only one.
         invocation: As given.
+        vpc: As given.
+        network_isolation: As given.
 
     Raises:
         InvalidConfiguration: All that is wrong, at once.
@@ -108,6 +111,9 @@ class ServingModel(Construct):
         super().__init__(scope, id_)
         self.architecture = architecture
         self.invocation = invocation
+        self.vpc = vpc
+        self.network_isolation = network_isolation
+        self.containers = tuple(containers)
         _check_containers(self.node.path, containers, invocation)
         self.container_count = len(containers)
         several = self.container_count > 1

@@ -11,11 +11,23 @@ from constructs import Construct
 
 from .alarm_factory import container_alarms, variant_alarms
 from .alarms import AlarmThresholds, AlarmWindow
+from .async_inference import AsyncInference
+from .async_monitoring import async_alarms, async_rows
 from .errors import Findings, is_token
-from .metrics import ContainerMetrics, VariantMetrics
+from .metrics import AsyncVariantMetrics, ContainerMetrics, ServerlessMetrics, VariantMetrics
 from .naming import NameKind, check_name
 from .rollback import RollbackAlarm, rollback_alarms
-from .variants import InstanceFleet, InstanceVariant, ShadowVariant, check_shadow, check_variants
+from .serverless_monitoring import serverless_alarms, serverless_rows
+from .variants import (
+    InstanceFleet,
+    InstanceVariant,
+    ProductionVariant,
+    ServerlessVariant,
+    ShadowVariant,
+    check_shadow,
+    check_variants,
+)
+from .widgets import graph
 
 
 class EndpointMonitoring(Construct):
@@ -25,6 +37,8 @@ class EndpointMonitoring(Construct):
         endpoint_name: The endpoint's name as a plain text.
         variants: The endpoint's variants; metrics exist under these names only.
         topic: Where every alarm is sent.
+        async_inference: That of the endpoint, if it is asynchronous: it has one variant then, and metrics and
+            alarms of its own. Default: none.
         shadow: The endpoint's shadow variant: it is graphed, and its alarms are warnings. Default: none.
         container_hostnames: Of models with several containers: their hostnames, for alarms and graphs of each
             (`ServingModel.container_hostnames`). Default: none; a model's only container has no such metrics.
@@ -39,7 +53,8 @@ class EndpointMonitoring(Construct):
         dashboard: Named as the endpoint.
 
     Raises:
-        InvalidConfiguration: No usable endpoint name, variants or hostnames.
+        InvalidConfiguration: No usable endpoint name, variants or hostnames, or an asynchronous endpoint
+            whose variants are not one on instances.
     """
 
     def __init__(
@@ -48,8 +63,9 @@ class EndpointMonitoring(Construct):
         id_: str,
         *,
         endpoint_name: str,
-        variants: Sequence[InstanceVariant],
+        variants: Sequence[ProductionVariant],
         topic: sns.ITopic,
+        async_inference: AsyncInference | None = None,
         shadow: ShadowVariant | None = None,
         container_hostnames: Sequence[str] = (),
         thresholds: AlarmThresholds | None = None,
@@ -61,23 +77,23 @@ class EndpointMonitoring(Construct):
         check_variants(findings, variants)
         if shadow is not None:
             check_shadow(findings, variants, shadow)
+        if async_inference is not None:
+            _check_asynchronous(findings, variants)
         _check_hostnames(findings, container_hostnames)
         findings.raise_if_any()
 
+        self._endpoint_name = endpoint_name
+        self._variants = list(variants)
+        self._async_inference = async_inference
         limits, window = thresholds or AlarmThresholds(), window or AlarmWindow()
-        watched: list[tuple[InstanceFleet, AlarmThresholds]] = [(variant, limits) for variant in variants]
+        watched: list[tuple[InstanceFleet | ServerlessVariant, AlarmThresholds]] = [
+            (variant, limits) for variant in variants
+        ]
         if shadow is not None:
             watched.append((shadow, limits.as_warnings()))
         self.alarms: list[cloudwatch.Alarm] = []
         for variant, own in watched:
-            self.alarms += variant_alarms(
-                self,
-                metrics=VariantMetrics(endpoint_name, variant.name),
-                instance_type=variant.instance,
-                thresholds=own,
-                window=window,
-                topic=topic,
-            )
+            self.alarms += self._alarms_of(variant, own, window, topic)
             for hostname in container_hostnames:
                 self.alarms += container_alarms(
                     self,
@@ -111,10 +127,55 @@ class EndpointMonitoring(Construct):
             self, "Dashboard", dashboard_name=endpoint_name, widgets=self._rows()
         )
 
+    def _alarms_of(
+        self,
+        variant: InstanceFleet | ServerlessVariant,
+        thresholds: AlarmThresholds,
+        window: AlarmWindow,
+        topic: sns.ITopic,
+    ) -> list[cloudwatch.Alarm]:
+        if isinstance(variant, ServerlessVariant):
+            return serverless_alarms(
+                self,
+                variant=variant,
+                metrics=ServerlessMetrics(self._endpoint_name, variant.name),
+                thresholds=thresholds,
+                window=window,
+                topic=topic,
+            )
+        if self._async_inference is not None:
+            return async_alarms(
+                self,
+                async_inference=self._async_inference,
+                metrics=AsyncVariantMetrics(self._endpoint_name, variant.name),
+                instance_type=variant.instance,
+                thresholds=thresholds,
+                window=window,
+                topic=topic,
+            )
+        return variant_alarms(
+            self,
+            metrics=VariantMetrics(self._endpoint_name, variant.name),
+            instance_type=variant.instance,
+            thresholds=thresholds,
+            window=window,
+            topic=topic,
+        )
+
     def _rows(self) -> list[list[cloudwatch.IWidget]]:
+        status = cloudwatch.AlarmStatusWidget(alarms=self.alarms, title="Alarms", width=24, height=3)
+        first = self._variants[0]
+        if isinstance(first, ServerlessVariant):
+            rows = serverless_rows(first, ServerlessMetrics(self._endpoint_name, first.name, label=""))
+        elif self._async_inference is not None:
+            rows = async_rows(AsyncVariantMetrics(self._endpoint_name, first.name, label=""))
+        else:
+            rows = self._real_time_rows()
+        return [[status], *rows, *([self._container_row()] if self._containers else [])]
+
+    def _real_time_rows(self) -> list[list[cloudwatch.IWidget]]:
         every = self._graph
-        rows: list[list[cloudwatch.IWidget]] = [
-            [cloudwatch.AlarmStatusWidget(alarms=self.alarms, title="Alarms", width=24, height=3)],
+        return [
             [
                 every("Requests per minute", lambda metrics: [metrics.invocations()]),
                 every(
@@ -140,7 +201,6 @@ class EndpointMonitoring(Construct):
                 ),
             ],
         ]
-        return [*rows, self._container_row()] if self._containers else rows
 
     def _container_row(self) -> list[cloudwatch.IWidget]:
         every = self._graph_containers
@@ -163,20 +223,22 @@ class EndpointMonitoring(Construct):
     def _graph(
         self, title: str, lines: Callable[[VariantMetrics], list[cloudwatch.Metric]]
     ) -> cloudwatch.GraphWidget:
-        return _widget(title, [metric for metrics in self._graphed for metric in lines(metrics)], width=8)
+        return graph(title, [metric for metrics in self._graphed for metric in lines(metrics)], width=8)
 
     def _graph_containers(
         self, title: str, lines: Callable[[ContainerMetrics], list[cloudwatch.Metric]]
     ) -> cloudwatch.GraphWidget:
-        return _widget(title, [metric for metrics in self._containers for metric in lines(metrics)], width=6)
+        return graph(title, [metric for metrics in self._containers for metric in lines(metrics)], width=6)
 
 
-def _widget(title: str, metrics: Sequence[cloudwatch.Metric], *, width: int) -> cloudwatch.GraphWidget:
-    return cloudwatch.GraphWidget(
-        title=title,
-        left=list(metrics),
-        left_y_axis=cloudwatch.YAxisProps(min=0, show_units=False),
-        width=width,
+def _check_asynchronous(findings: Findings, variants: Sequence[ProductionVariant]) -> None:
+    findings.require(
+        len(variants) == 1 and isinstance(variants[0], InstanceVariant),
+        "variants",
+        [type(variant).__name__ for variant in variants],
+        "an asynchronous endpoint has one variant, on instances (AWS CDK RFC 431, asynchronous endpoint "
+        "configurations)",
+        "give one InstanceVariant, or remove async_inference",
     )
 
 

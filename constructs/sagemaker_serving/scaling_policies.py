@@ -1,4 +1,4 @@
-"""How a variant's number of instances follows its load (Application Auto Scaling, target tracking).
+"""How a variant's instances, or its provisioned concurrency, follow its load (Application Auto Scaling).
 
 The values only; `scaling` turns them into scalable targets and policies.
 """
@@ -8,199 +8,102 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import ClassVar
 
 import aws_cdk as cdk
 from aws_cdk import aws_applicationautoscaling as autoscaling
 
 from .errors import Findings, is_token
-from .limits import check_integer, check_number, check_seconds
-from .variants import InstanceFleet
+from .limits import check_integer, check_seconds
+from .target_tracking import ScalingMetric, TargetTracking, five_minutes
+from .variants import InstanceFleet, ServerlessVariant
+
+__all__ = ["AutoScaling", "ScaledKind", "ScalingMetric", "TargetTracking", "WakeFromZero"]
 
 _Policy = autoscaling.CfnScalingPolicy
 
 
-class ScalingMetric(StrEnum):
-    """What a policy holds at its target; the value is the policy's name."""
+class ScaledKind(StrEnum):
+    """What a scalable target is part of; each knows metrics of its own."""
 
-    INVOCATIONS_PER_INSTANCE = "InvocationsPerInstance"
-    CONCURRENT_REQUESTS = "ConcurrentRequests"
-    CPU_UTILIZATION = "CpuUtilization"
+    REAL_TIME = "a real-time variant"
+    ASYNCHRONOUS = "a variant of an asynchronous endpoint"
+    SERVERLESS = "a serverless variant"
 
 
-# Application Auto Scaling's MetricType enumeration.
-_PREDEFINED = {
-    ScalingMetric.INVOCATIONS_PER_INSTANCE: "SageMakerVariantInvocationsPerInstance",
-    ScalingMetric.CONCURRENT_REQUESTS: "SageMakerVariantConcurrentRequestsPerModelHighResolution",
+_KNOWN_BY = {
+    ScaledKind.REAL_TIME: {
+        ScalingMetric.INVOCATIONS_PER_INSTANCE,
+        ScalingMetric.CONCURRENT_REQUESTS,
+        ScalingMetric.CPU_UTILIZATION,
+    },
+    # https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-monitor.html: no other is published
+    ScaledKind.ASYNCHRONOUS: {
+        ScalingMetric.CPU_UTILIZATION,
+        ScalingMetric.BACKLOG_PER_INSTANCE,
+        ScalingMetric.BACKLOG_WITHOUT_CAPACITY,
+    },
+    ScaledKind.SERVERLESS: {ScalingMetric.PROVISIONED_CONCURRENCY_UTILIZATION},
+}
+
+_MAKERS = {
+    ScaledKind.REAL_TIME: "TargetTracking.invocations_per_instance, concurrent_requests or cpu_utilization",
+    ScaledKind.ASYNCHRONOUS: "TargetTracking.backlog_per_instance or cpu_utilization, and WakeFromZero",
+    ScaledKind.SERVERLESS: "TargetTracking.provisioned_concurrency_utilization",
 }
 
 
-def _five_minutes() -> cdk.Duration:
-    return cdk.Duration.minutes(5)
-
-
 @dataclass(frozen=True, kw_only=True)
-class TargetTracking:
-    """Adds instances while a metric is above its target, and removes them while it is well below.
+class WakeFromZero:
+    """Starts the first instance of an asynchronous endpoint when requests wait and there is none: a step
+    policy, and the alarm on HasBacklogWithoutCapacity that sets it off.
 
-    Made by `invocations_per_instance`, `concurrent_requests` or `cpu_utilization`.
+    The endpoint publishes the metric each minute; the alarm needs two minutes of it.
+    https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-autoscale.html
 
     Args:
-        metric: What is held at the target.
-        target: The value to hold, above 0, in the metric's unit.
-        scale_in_cooldown: Pause after instances were removed, 0 s or more. Default 300 s.
-        scale_out_cooldown: Pause after instances were added, 0 s or more. Default 300 s.
-        disable_scale_in: Only ever add instances. Default off.
+        instances: How many are started, 1 or more. Default 1.
+        cooldown: Pause until more are started, 0 s or more; longer than an instance needs to start. Default
+            300 s.
 
     Raises:
         InvalidConfiguration: All that is wrong with the values, at once.
     """
 
-    metric: ScalingMetric
-    target: float
-    scale_in_cooldown: cdk.Duration = field(default_factory=_five_minutes)
-    scale_out_cooldown: cdk.Duration = field(default_factory=_five_minutes)
-    disable_scale_in: bool = False
+    instances: int = 1
+    cooldown: cdk.Duration = field(default_factory=five_minutes)
+
+    metric: ClassVar[ScalingMetric] = ScalingMetric.BACKLOG_WITHOUT_CAPACITY
 
     def __post_init__(self) -> None:
-        findings = Findings("TargetTracking")
-        source = "Application Auto Scaling, TargetTrackingScalingPolicyConfiguration"
-        check_number(findings, "target", self.target, above=0, source=source)
-        check_seconds(findings, "scale_in_cooldown", self.scale_in_cooldown, low=0, source=source)
-        check_seconds(findings, "scale_out_cooldown", self.scale_out_cooldown, low=0, source=source)
+        findings = Findings("WakeFromZero")
+        source = "Application Auto Scaling, StepScalingPolicyConfiguration"
+        check_integer(findings, "instances", self.instances, low=1, source=source)
+        check_seconds(findings, "cooldown", self.cooldown, low=0, source=source)
         findings.raise_if_any()
 
-    @classmethod
-    def invocations_per_instance(
-        cls,
-        target: float,
-        *,
-        scale_in_cooldown: cdk.Duration | None = None,
-        scale_out_cooldown: cdk.Duration | None = None,
-        disable_scale_in: bool = False,
-    ) -> TargetTracking:
-        """Requests per minute and instance (predefined metric SageMakerVariantInvocationsPerInstance).
-
-        Args:
-            target: Requests per minute that one instance should get. The developer guide's rule of thumb:
-                what one instance can do per second x 60 x a safety factor of 0.5.
-            scale_in_cooldown: See `TargetTracking`.
-            scale_out_cooldown: See `TargetTracking`.
-            disable_scale_in: See `TargetTracking`.
-        """
-        return cls._of(
-            ScalingMetric.INVOCATIONS_PER_INSTANCE,
-            target,
-            scale_in_cooldown,
-            scale_out_cooldown,
-            disable_scale_in,
-        )
-
-    @classmethod
-    def concurrent_requests(
-        cls,
-        target: float,
-        *,
-        scale_in_cooldown: cdk.Duration | None = None,
-        scale_out_cooldown: cdk.Duration | None = None,
-        disable_scale_in: bool = False,
-    ) -> TargetTracking:
-        """Requests in flight per instance, every 10 s, so that a burst is seen sooner.
-
-        Predefined metric SageMakerVariantConcurrentRequestsPerModelHighResolution.
-
-        Args:
-            target: Requests that one instance should have in flight.
-            scale_in_cooldown: See `TargetTracking`.
-            scale_out_cooldown: See `TargetTracking`.
-            disable_scale_in: See `TargetTracking`.
-        """
-        return cls._of(
-            ScalingMetric.CONCURRENT_REQUESTS, target, scale_in_cooldown, scale_out_cooldown, disable_scale_in
-        )
-
-    @classmethod
-    def cpu_utilization(
-        cls,
-        target: float,
-        *,
-        scale_in_cooldown: cdk.Duration | None = None,
-        scale_out_cooldown: cdk.Duration | None = None,
-        disable_scale_in: bool = False,
-    ) -> TargetTracking:
-        """Processor use of the variant's instances (customized metric CPUUtilization of the endpoint).
-
-        Args:
-            target: Percent, summed over the instance's processors: 0 to 100 x vCPUs, so 70 % of an instance
-                with 2 vCPUs is 140.
-            scale_in_cooldown: See `TargetTracking`.
-            scale_out_cooldown: See `TargetTracking`.
-            disable_scale_in: See `TargetTracking`.
-        """
-        return cls._of(
-            ScalingMetric.CPU_UTILIZATION, target, scale_in_cooldown, scale_out_cooldown, disable_scale_in
-        )
-
-    @classmethod
-    def _of(
-        cls,
-        metric: ScalingMetric,
-        target: float,
-        scale_in: cdk.Duration | None,
-        scale_out: cdk.Duration | None,
-        disable_scale_in: bool,
-    ) -> TargetTracking:
-        return cls(
-            metric=metric,
-            target=target,
-            scale_in_cooldown=scale_in if scale_in is not None else _five_minutes(),
-            scale_out_cooldown=scale_out if scale_out is not None else _five_minutes(),
-            disable_scale_in=disable_scale_in,
-        )
-
-    def render(
-        self, *, endpoint_name: str, variant_name: str
-    ) -> autoscaling.CfnScalingPolicy.TargetTrackingScalingPolicyConfigurationProperty:
-        """The policy as CloudFormation holds it.
-
-        Args:
-            endpoint_name: The endpoint whose metrics a customized metric reads.
-            variant_name: The variant that is scaled.
-        """
-        predefined = _PREDEFINED.get(self.metric)
-        customized = None
-        if predefined is None:
-            dimension = _Policy.MetricDimensionProperty
-            customized = _Policy.CustomizedMetricSpecificationProperty(
-                metric_name="CPUUtilization",
-                namespace="/aws/sagemaker/Endpoints",
-                dimensions=[
-                    dimension(name="EndpointName", value=endpoint_name),
-                    dimension(name="VariantName", value=variant_name),
-                ],
-                statistic="Average",
-                unit="Percent",
-            )
-        return _Policy.TargetTrackingScalingPolicyConfigurationProperty(
-            target_value=self.target,
-            predefined_metric_specification=_Policy.PredefinedMetricSpecificationProperty(
-                predefined_metric_type=predefined
-            )
-            if predefined
-            else None,
-            customized_metric_specification=customized,
-            scale_in_cooldown=self.scale_in_cooldown.to_seconds(),
-            scale_out_cooldown=self.scale_out_cooldown.to_seconds(),
-            disable_scale_in=self.disable_scale_in or None,
+    def render(self) -> autoscaling.CfnScalingPolicy.StepScalingPolicyConfigurationProperty:
+        """The policy as CloudFormation holds it."""
+        return _Policy.StepScalingPolicyConfigurationProperty(
+            adjustment_type="ChangeInCapacity",
+            metric_aggregation_type="Average",
+            cooldown=self.cooldown.to_seconds(),
+            step_adjustments=[
+                _Policy.StepAdjustmentProperty(
+                    metric_interval_lower_bound=0, scaling_adjustment=self.instances
+                )
+            ],
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoScaling:
-    """The range of a variant's instances, and what moves it within.
+    """The range of a variant's instances, or of its provisioned concurrency, and what moves it within.
 
     Args:
-        min_capacity: Fewest instances, 1 or more.
-        max_capacity: Most instances, at least ``min_capacity``.
+        min_capacity: Fewest instances, 1 or more; 0 for an asynchronous endpoint with `WakeFromZero`. Of a
+            serverless variant: least provisioned concurrency, 1 or more.
+        max_capacity: Most instances, or most provisioned concurrency; at least ``min_capacity``, and 1.
         policies: One or more; each for another metric. With several, the largest demand wins.
 
     Raises:
@@ -209,13 +112,12 @@ class AutoScaling:
 
     min_capacity: int
     max_capacity: int
-    policies: Sequence[TargetTracking]
+    policies: Sequence[TargetTracking | WakeFromZero]
 
     def __post_init__(self) -> None:
         findings = Findings("AutoScaling")
-        # A model behind a real-time variant cannot be scaled to no instances (API shape InitialTaskCount).
-        source = "a real-time variant keeps at least one instance"
-        low = check_integer(findings, "min_capacity", self.min_capacity, low=1, source=source)
+        source = "Application Auto Scaling, ScalableTarget"
+        low = check_integer(findings, "min_capacity", self.min_capacity, low=0, source=source)
         high = check_integer(findings, "max_capacity", self.max_capacity, low=1, source=source)
         if low and high:
             findings.require(
@@ -226,16 +128,37 @@ class AutoScaling:
                 "raise it, or lower min_capacity",
             )
         self._check_policies(findings)
+        if low:
+            self._check_waking(findings)
         findings.raise_if_any()
 
-    def check_against(self, findings: Findings, variant: InstanceFleet, field: str = "auto_scaling") -> None:
+    @property
+    def reaches_zero(self) -> bool:
+        """Whether all instances can be taken away."""
+        return self.min_capacity == 0
+
+    def check_against(
+        self,
+        findings: Findings,
+        variant: InstanceFleet | ServerlessVariant,
+        field: str = "auto_scaling",
+        *,
+        asynchronous: bool = False,
+    ) -> None:
         """Note a finding for every rule that the range breaks on this variant.
 
         Args:
             findings: Where to note them.
             variant: The variant that is scaled.
             field: The argument that holds the range.
+            asynchronous: Whether its endpoint is asynchronous.
         """
+        if isinstance(variant, ServerlessVariant):
+            self._check_kind(findings, variant.name, ScaledKind.SERVERLESS, field)
+            self._check_concurrency(findings, variant, field)
+            return
+        kind = ScaledKind.ASYNCHRONOUS if asynchronous else ScaledKind.REAL_TIME
+        self._check_kind(findings, variant.name, kind, field)
         findings.require(
             not variant.instance.is_burstable,
             field,
@@ -253,6 +176,74 @@ class AutoScaling:
             f"{self.min_capacity} to {self.max_capacity}",
             f"variant {variant.name} starts with {count}, outside the range, and would be scaled at once",
             "start it within the range, or widen the range",
+        )
+
+    def _check_kind(self, findings: Findings, name: str, kind: ScaledKind, field: str) -> None:
+        """Metrics that are not published for this kind of variant, and zero where it cannot be woken."""
+        for policy in self.policies:
+            findings.require(
+                policy.metric in _KNOWN_BY[kind],
+                f"{field}.policies",
+                policy.metric.value,
+                f"SageMaker does not publish this metric for {kind}, which {name} is, so nothing would scale "
+                "(developer guide, monitoring of its kind of endpoint)",
+                f"use {_MAKERS[kind]}",
+            )
+        findings.require(
+            kind is ScaledKind.ASYNCHRONOUS or not self.reaches_zero,
+            f"{field}.min_capacity",
+            self.min_capacity,
+            f"{kind} keeps at least one, and {name} is one: only requests to an asynchronous endpoint wait "
+            "in a queue until there is an instance again (developer guide, async-inference-autoscale)",
+            "give 1 or more",
+        )
+
+    def _check_concurrency(self, findings: Findings, variant: ServerlessVariant, field: str) -> None:
+        provisioned, limit = variant.provisioned_concurrency, variant.max_concurrency
+        if not findings.require(
+            provisioned is not None,
+            field,
+            f"{self.min_capacity} to {self.max_capacity}",
+            f"variant {variant.name} has no provisioned concurrency that could be scaled (developer guide, "
+            "serverless endpoints, autoscaling provisioned concurrency)",
+            "give the variant a provisioned_concurrency, or no scaling",
+        ):
+            return
+        findings.require(
+            is_token(limit) or self.max_capacity <= limit,
+            f"{field}.max_capacity",
+            self.max_capacity,
+            f"variant {variant.name} has max_concurrency {limit}, and provisioned concurrency is part of it "
+            "(API ServerlessProvisionedConcurrency)",
+            f"give at most {limit}, or raise max_concurrency",
+        )
+        findings.require(
+            is_token(provisioned)
+            or any(map(is_token, (self.min_capacity, self.max_capacity)))
+            or self.min_capacity <= (provisioned or 0) <= self.max_capacity,
+            field,
+            f"{self.min_capacity} to {self.max_capacity}",
+            f"variant {variant.name} starts with a provisioned concurrency of {provisioned}, outside the "
+            "range, and would be scaled at once",
+            "start it within the range, or widen the range",
+        )
+
+    def _check_waking(self, findings: Findings) -> None:
+        wakes = ScalingMetric.BACKLOG_WITHOUT_CAPACITY in [policy.metric for policy in self.policies]
+        findings.require(
+            wakes or not self.reaches_zero,
+            "policies",
+            [policy.metric.value for policy in self.policies],
+            "with min_capacity 0 nothing starts the first instance until more requests wait than a target "
+            "(developer guide, async-inference-autoscale, scale up from zero)",
+            "add WakeFromZero(), or give min_capacity 1",
+        )
+        findings.require(
+            not wakes or self.reaches_zero or is_token(self.min_capacity),
+            "policies",
+            ScalingMetric.BACKLOG_WITHOUT_CAPACITY.value,
+            f"with min_capacity {self.min_capacity} there is always an instance, and nothing to wake",
+            "remove WakeFromZero, or give min_capacity 0",
         )
 
     def _check_policies(self, findings: Findings) -> None:

@@ -13,6 +13,21 @@ from .errors import Findings, InvalidConfiguration, is_token
 from .instances import Accelerator, InstanceType
 from .limits import adopt, check_choice, check_integer, check_number, check_seconds, seconds_or_none
 from .naming import NameKind, check_name
+from .serverless import ServerlessVariant
+
+__all__ = [
+    "MAX_VARIANTS",
+    "InferenceAmiVersion",
+    "InstanceFleet",
+    "InstanceVariant",
+    "PrefixAwareRouting",
+    "ProductionVariant",
+    "RoutingStrategy",
+    "ServerlessVariant",
+    "ShadowVariant",
+    "check_shadow",
+    "check_variants",
+]
 
 MAX_VARIANTS = 10
 """Production variants in one endpoint configuration (API shape ProductionVariantList)."""
@@ -298,8 +313,12 @@ class ShadowVariant(InstanceFleet):
             _refuse_inf1(findings, "instance_type", instance)
 
 
+ProductionVariant = InstanceVariant | ServerlessVariant
+"""What an endpoint's requests go to; the variants of one endpoint are all of one kind."""
+
+
 def check_shadow(
-    findings: Findings, variants: Sequence[InstanceVariant], shadow: ShadowVariant, field: str = "shadow"
+    findings: Findings, variants: Sequence[ProductionVariant], shadow: ShadowVariant, field: str = "shadow"
 ) -> None:
     """Note a finding for every rule that a shadow variant breaks together with the production variants.
 
@@ -320,7 +339,14 @@ def check_shadow(
         "a shadow variant needs exactly one production variant (API member ShadowProductionVariants)",
         "keep one production variant, or remove the shadow variant",
     )
-    for variant in variants:
+    for index, variant in enumerate(variants):
+        findings.require(
+            isinstance(variant, InstanceVariant),
+            field,
+            f"{shadow.name!r} beside variants[{index}], a {type(variant).__name__}",
+            "shadow variants copy from instances only (developer guide, shadow tests exclusions)",
+            "give an InstanceVariant, or remove the shadow variant",
+        )
         findings.require(
             is_token(variant.name) or variant.name != shadow.name,
             f"{field}.name",
@@ -335,7 +361,8 @@ def check_shadow(
             f"more than all requests cannot be copied: the production variant's weight is {variant.weight}",
             f"give a number above 0, up to {variant.weight}",
         )
-        _refuse_inf1(findings, f"variant {variant.name!r}.instance_type", variant.instance)
+        if isinstance(variant, InstanceVariant):
+            _refuse_inf1(findings, f"variant {variant.name!r}.instance_type", variant.instance)
 
 
 def _refuse_inf1(findings: Findings, field: str, instance: InstanceType) -> None:
@@ -348,7 +375,9 @@ def _refuse_inf1(findings: Findings, field: str, instance: InstanceType) -> None
     )
 
 
-def check_variants(findings: Findings, variants: Sequence[InstanceVariant], field: str = "variants") -> None:
+def check_variants(
+    findings: Findings, variants: Sequence[ProductionVariant], field: str = "variants"
+) -> None:
     """Note a finding for every rule that the variants of one endpoint break together.
 
     Args:
@@ -363,15 +392,23 @@ def check_variants(findings: Findings, variants: Sequence[InstanceVariant], fiel
         f"an endpoint has 1 to {MAX_VARIANTS} production variants (API shape ProductionVariantList)",
         "add one" if not variants else f"keep at most {MAX_VARIANTS}",
     )
-    known = [variant for variant in variants if isinstance(variant, InstanceVariant)]
+    known = [variant for variant in variants if isinstance(variant, InstanceVariant | ServerlessVariant)]
     for index, variant in enumerate(variants):
         findings.require(
-            isinstance(variant, InstanceVariant),
+            isinstance(variant, InstanceVariant | ServerlessVariant),
             f"{field}[{index}]",
             variant,
-            "the variants of one endpoint are all of one kind, and each is an InstanceVariant",
-            "give an InstanceVariant",
+            "a production variant is an InstanceVariant or a ServerlessVariant",
+            "give one of them",
         )
+    serverless = [variant.name for variant in known if isinstance(variant, ServerlessVariant)]
+    findings.require(
+        not serverless or len(known) == 1,
+        field,
+        f"serverless variant {serverless[0]!r} and {len(known) - 1} more" if serverless else field,
+        "a serverless endpoint has one production variant (developer guide, serverless endpoints)",
+        "keep the serverless variant alone, or give instance variants only",
+    )
     _check_unique(findings, known, field)
     weights = [variant.weight for variant in known]
     findings.require(
@@ -383,7 +420,7 @@ def check_variants(findings: Findings, variants: Sequence[InstanceVariant], fiel
     )
 
 
-def _check_unique(findings: Findings, variants: Sequence[InstanceVariant], field: str) -> None:
+def _check_unique(findings: Findings, variants: Sequence[ProductionVariant], field: str) -> None:
     seen: dict[str, int] = {}
     for index, variant in enumerate(variants):
         first = seen.setdefault(variant.name, index)

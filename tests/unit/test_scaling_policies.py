@@ -77,7 +77,7 @@ def test_all_that_is_wrong_with_a_policy_is_said_at_once() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"min_capacity": 0}, "min_capacity = 0: must be a whole number of at least 1"),
+        ({"min_capacity": -1}, "min_capacity = -1: must be a whole number of at least 0"),
         ({"min_capacity": 1.5}, "min_capacity = 1.5"),
         ({"max_capacity": 0}, "max_capacity = 0"),
         ({"max_capacity": "4"}, "max_capacity = '4'"),

@@ -157,7 +157,7 @@ def test_models_with_several_containers_are_refused_on_either_side(
 def test_a_production_variant_is_no_shadow_and_a_shadow_no_production_variant(make: MakeEndpoint) -> None:
     (finding,) = found(InstanceVariant(instance_type="ml.m5.large", name="other"))
     assert "is no ShadowVariant" in finding
-    assert "each is an InstanceVariant" in refused(lambda: make(SHADOW))
+    assert "is an InstanceVariant or a ServerlessVariant" in refused(lambda: make(SHADOW))
 
 
 def test_all_that_is_wrong_with_a_shadow_comes_in_one_error(make: MakeEndpoint, tried: ServingModel) -> None:
