@@ -5,24 +5,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 from sagemaker_serving.endpoint import ServedVariant, ServingEndpoint
-from sagemaker_serving.errors import Findings
 from sagemaker_serving.model import ContainerInvocation
 from sagemaker_serving.monitoring import EndpointMonitoring
 from sagemaker_serving.storage import AlarmTopic, EncryptionKey
-from sagemaker_serving.variants import InstanceVariant
 
 from .endpoint_stack import EndpointStack
 from .model_settings import SeveralContainersSettings
-from .settings import GuardedEndpointSettings, PatternSettings
+from .settings import PatternSettings
 
 
-class InferencePipelineSettings(GuardedEndpointSettings, SeveralContainersSettings):
+class InferencePipelineSettings(SeveralContainersSettings):
     """The section ``patterns.inference-pipeline`` of a configuration file."""
-
-    def check(self, findings: Findings, variant: InstanceVariant) -> None:
-        """See `GuardedEndpointSettings.check`; and the images have to fit the instance type."""
-        super().check(findings, variant)
-        self.check_images(findings, variant.instance)
 
 
 class InferencePipeline(EndpointStack[InferencePipelineSettings]):

@@ -14,11 +14,12 @@ from sagemaker_serving.artifacts import ModelArtifact
 from sagemaker_serving.errors import Findings, InvalidConfiguration
 from sagemaker_serving.images import ContainerImage, DockerfileImage, EcrImage, FrameworkImage, Processor
 from sagemaker_serving.instances import Accelerator, Architecture, InstanceType
-from sagemaker_serving.model import Container, ContainerInvocation, ServingModel
-from sagemaker_serving.naming import free_id
+from sagemaker_serving.model import MAX_CONTAINERS, Container, ContainerInvocation, ServingModel
+from sagemaker_serving.naming import NameKind, check_name, free_id
 from sagemaker_serving.network import VpcAttachment
+from sagemaker_serving.variants import InstanceVariant
 
-from .settings import Section
+from .settings import ContainerAlarmSettings, GuardedEndpointSettings, Section
 
 FRAMEWORKS = {
     "scikit-learn": FrameworkImage.sklearn,
@@ -100,14 +101,14 @@ class ContainerSettings(Section):
         findings.raise_if_any()
 
     def container(
-        self, scope: Construct, root: Path, instance: InstanceType, *, hostname: str | None = None
+        self, scope: Construct, root: Path, instance: InstanceType | None, *, hostname: str | None = None
     ) -> Container:
         """As `ServingModel` takes it.
 
         Args:
             scope: Where a reference to an ECR repository is made.
             root: What directories are relative to.
-            instance: What it will run on.
+            instance: What it will run on; None for no instances (serverless).
             hostname: Its name among the containers of one model. Default: none.
         """
         return Container(
@@ -118,14 +119,14 @@ class ContainerSettings(Section):
         )
 
     def check_image(
-        self, findings: Findings, prefix: str, instance: InstanceType, *, instance_key: str
+        self, findings: Findings, prefix: str, instance: InstanceType | None, *, instance_key: str
     ) -> None:
         """Note what AWS's image has against an instance type.
 
         Args:
             findings: Where to note it.
             prefix: Where this section is.
-            instance: What the container will run on.
+            instance: What the container will run on; None for no instances.
             instance_key: Where the instance type is.
         """
         keys = {"version": f"{prefix}.framework_version", "processor": instance_key}
@@ -147,11 +148,13 @@ class ContainerSettings(Section):
             )
         return None
 
-    def framework_image(self, instance: InstanceType) -> FrameworkImage | None:
-        """AWS's image for an instance type's processor; None for an image of your own."""
+    def framework_image(self, instance: InstanceType | None) -> FrameworkImage | None:
+        """AWS's image for an instance type's processor, or for serverless; None for an image of your own."""
         if self.framework is None:
             return None
-        if instance.accelerator is Accelerator.GPU:
+        if instance is None:
+            processor = Processor.CPU
+        elif instance.accelerator is Accelerator.GPU:
             processor = Processor.GPU
         elif instance.architecture is Architecture.ARM64:
             processor = Processor.GRAVITON
@@ -159,7 +162,7 @@ class ContainerSettings(Section):
             processor = Processor.CPU
         return FRAMEWORKS[self.framework](version=str(self.framework_version), processor=processor)
 
-    def _image(self, scope: Construct, root: Path, instance: InstanceType) -> ContainerImage:
+    def _image(self, scope: Construct, root: Path, instance: InstanceType | None) -> ContainerImage:
         if image := self.framework_image(instance):
             return image
         if self.ecr_repository is not None:
@@ -185,7 +188,7 @@ class ModelSettings(ContainerSettings, NetworkSettings):
     """What a variant serves: one container, and what network it sees."""
 
     def serving_model(
-        self, scope: Construct, id_: str, *, root: Path, instance: InstanceType
+        self, scope: Construct, id_: str, *, root: Path, instance: InstanceType | None
     ) -> ServingModel:
         """The model.
 
@@ -193,34 +196,41 @@ class ModelSettings(ContainerSettings, NetworkSettings):
             scope: Where it is made.
             id_: Its construct id.
             root: What directories are relative to.
-            instance: What it will run on.
+            instance: What it will run on; None for no instances (serverless).
         """
         return ServingModel(
             scope,
             id_,
             containers=[self.container(scope, root, instance)],
-            architecture=instance.architecture or Architecture.X86_64,
+            architecture=(instance.architecture if instance else None) or Architecture.X86_64,
             vpc=self.vpc_attachment(),
             network_isolation=self.network_isolation,
         )
 
 
-class SeveralContainersSettings(NetworkSettings):
-    """The containers of one model by hostname, in order, and what network they see."""
+class SeveralContainersSettings(GuardedEndpointSettings, NetworkSettings):
+    """What patterns have whose model is several containers: these by hostname, in order."""
 
     containers: dict[str, ContainerSettings]
+    alarms: ContainerAlarmSettings = ContainerAlarmSettings()
 
-    def check_images(self, findings: Findings, instance: InstanceType) -> None:
-        """Note what AWS's images have against an instance type.
-
-        Args:
-            findings: Where to note it.
-            instance: What the containers will run on.
-        """
+    def check(self, findings: Findings, variant: InstanceVariant) -> None:
+        """See `GuardedEndpointSettings.check`; and there are 2 to 15, with legal names and fitting images."""
+        super().check(findings, variant)
+        count = len(self.containers)
+        findings.require(
+            2 <= count <= MAX_CONTAINERS,
+            "containers",
+            f"{count} container{'' if count == 1 else 's'}",
+            f"this pattern's model has 2 to {MAX_CONTAINERS} containers (API shape ContainerDefinitionList)",
+            f"keep at most {MAX_CONTAINERS}"
+            if count > MAX_CONTAINERS
+            else "add one; realtime is for one alone",
+        )
         for hostname, container in self.containers.items():
-            container.check_image(
-                findings, f"containers.{hostname}", instance, instance_key="endpoint.instance_type"
-            )
+            place = f"containers.{hostname}"
+            check_name(findings, place, hostname, NameKind.CONTAINER_HOSTNAME)
+            container.check_image(findings, place, variant.instance, instance_key="endpoint.instance_type")
 
     def serving_model(
         self,

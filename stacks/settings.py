@@ -273,6 +273,17 @@ class AlarmSettings(Section):
         return AlarmWindow(evaluation_periods=self.evaluation_minutes)
 
 
+class ContainerAlarmSettings(AlarmSettings):
+    """The same where a model has several containers, each with alarms of its own."""
+
+    container_latency_p99_milliseconds: Annotated[float, Field(gt=0)] = 1000
+
+    def build(self) -> AlarmThresholds:
+        """As `EndpointMonitoring` takes it."""
+        seconds = self.container_latency_p99_milliseconds / 1000
+        return replace(super().build(), container_latency_p99_seconds={Severity.CRITICAL: seconds})
+
+
 class CaptureSettings(Section):
     """Which share of requests and answers is recorded."""
 

@@ -132,7 +132,7 @@ STEPS = st.sampled_from(["", ".x", ".0", "."])
 VALUES = st.sampled_from(["null", "0", "-1", "1.5", "true", "v2", "[]", "{}", "{a: 1}", "{1: 2}", "[", ""])
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.dictionaries(st.builds(str.__add__, PATHS, STEPS), VALUES, max_size=3))
 def test_anything_on_the_command_line_is_either_good_or_told(paths: dict[str, str]) -> None:
     with contextlib.suppress(InvalidConfiguration):
