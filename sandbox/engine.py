@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from sandbox.async_queue import AsyncQueues
 from sandbox.autoscaling import ApplicationAutoScaling
 from sandbox.aws import LocalAws
 from sandbox.clock import Clock
@@ -42,6 +43,8 @@ class EngineSettings:
         clock: The time scale.
         max_model_servers: Model-server processes over all endpoints at most.
         max_payload_bytes: Largest request and response body of a real-time invocation.
+        queue_dir: Where the queues of asynchronous endpoints are; beside `work_dir` by default. It is kept
+            when the process is killed.
     """
 
     gateway_port: int
@@ -50,6 +53,7 @@ class EngineSettings:
     clock: Clock = field(default_factory=Clock)
     max_model_servers: int = 24
     max_payload_bytes: int = 25 * 1024 * 1024
+    queue_dir: Path | None = None
 
 
 class Engine:
@@ -63,10 +67,16 @@ class Engine:
         self.logs = LogPublisher(self.aws)
         self.fleets = FleetManager(settings, self.aws, self.metrics, self.logs)
         self.events = EventPublisher(self.stores)
-        self.deployments = Deployments(self.stores, self.fleets, self.aws, settings.clock, self.events)
+        queue_dir = settings.queue_dir or settings.work_dir.with_name("async-queues")
+        self.queues = AsyncQueues(queue_dir, self.aws, self.metrics, self.logs, settings.clock)
+        self.deployments = Deployments(
+            self.stores, self.fleets, self.aws, settings.clock, self.events, self.queues
+        )
         self.control_plane = ControlPlane(self.stores, self.deployments, self.aws)
         self.autoscaling = ApplicationAutoScaling(self.control_plane, self.aws, settings.clock)
-        self.runtime = RuntimeListener(settings, self.stores, self.metrics, self.logs, self.aws)
+        self.runtime = RuntimeListener(
+            settings, self.stores, self.metrics, self.logs, self.aws, queues=self.queues
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -131,6 +141,7 @@ class Engine:
         await self.metrics.start()
         await self.logs.start()
         await self.fleets.start()
+        await self.queues.start()
         await self.runtime.start()
 
     async def _stop_parts(self) -> None:
@@ -138,6 +149,7 @@ class Engine:
         await self.autoscaling.stop()
         await self.deployments.stop()
         await self.events.stop()
+        await self.queues.stop()
         await self.fleets.stop()
         await self.metrics.stop()
         await self.logs.stop()

@@ -121,6 +121,7 @@ class Endpoint:
         pending: The running update, if any.
         deployment_config: The last DeploymentConfig given, or None.
         data_capture: The DataCaptureConfig of the serving configuration, or None.
+        async_inference: The AsyncInferenceConfig of the serving configuration; None for a real-time endpoint.
         routes: Where its invocations go; None while it does not serve. Set by deployments only.
     """
 
@@ -137,6 +138,7 @@ class Endpoint:
     pending: Pending | None = None
     deployment_config: Params | None = None
     data_capture: Params | None = None
+    async_inference: Params | None = None
     routes: Routes | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -141,6 +141,10 @@ class Routes:
         """Every variant that can receive requests now."""
         return [target for pairs in self._by_name.values() for _, target in pairs]
 
+    def with_weight(self) -> list[Target]:
+        """Every variant that receives requests by its weight now."""
+        return list(self._targets)
+
     def _choose_named(self, random: Callable[[], float], name: str) -> Target:
         pairs = self._by_name.get(name)
         if pairs is None:

@@ -66,11 +66,16 @@ class ApiModel:
         Raises:
             ServiceError: ValidationException that names every finding.
         """
+        clean, findings = self.examine(operation, params)
+        raise_findings(findings)
+        return clean
+
+    def examine(self, operation: str, params: Params) -> tuple[Params, list[str]]:
+        """The same copy, and every finding, for who has findings of its own to add."""
         self._load()
         check = _Check(self._shapes)
         clean = check.value(self._inputs[operation], params, "")
-        raise_findings(check.findings)
-        return cast(Params, clean)
+        return cast(Params, clean), check.findings
 
     def _load(self) -> None:
         with self._lock:
@@ -83,16 +88,20 @@ class ApiModel:
             self._shapes = {name: _bare(model["shapes"][name]) for name in reached}
 
 
-def raise_findings(findings: list[str]) -> None:
+def raise_findings(findings: list[str], code: str = "ValidationException") -> None:
     """Raise what was found, all at once.
 
+    Args:
+        findings: What was found; nothing is raised without any.
+        code: The service's error code.
+
     Raises:
-        ServiceError: ValidationException in the service's style.
+        ServiceError: That code, in the service's style.
     """
     if findings:
         count = len(findings)
         head = f"{count} validation error{'s' if count > 1 else ''} detected: "
-        raise ServiceError("ValidationException", head + "; ".join(findings))
+        raise ServiceError(code, head + "; ".join(findings))
 
 
 def _reachable(shapes: dict[str, Shape], roots: Iterable[str]) -> Iterator[str]:

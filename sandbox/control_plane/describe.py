@@ -34,8 +34,10 @@ def describe_endpoint(endpoint: Endpoint, config: Record | None) -> Params:
         answer["FailureReason"] = endpoint.failure_reason[:_REASON_LENGTH]
     if endpoint.deployment_config:
         answer["LastDeploymentConfig"] = endpoint.deployment_config
+    if endpoint.async_inference:
+        answer["AsyncInferenceConfig"] = endpoint.async_inference
     if config is not None:
-        for member in ("AsyncInferenceConfig", "ExplainerConfig", "MetricsConfig"):
+        for member in ("ExplainerConfig", "MetricsConfig"):
             if member in config.request:
                 answer[member] = config.request[member]
     if endpoint.pending:

@@ -136,7 +136,11 @@ class Endpoints:
         exclude = frozenset(
             item["VariantPropertyType"] for item in params.get("ExcludeRetainedVariantProperties", [])
         )
-        findings = [*_retention(retain_all, exclude), *self._scaled(endpoint, config)]
+        findings = [
+            *_retention(retain_all, exclude),
+            *_kind(endpoint, config),
+            *self._scaled(endpoint, config),
+        ]
         if deployment:
             variants = endpoint.variants
             keeps_counts = retain_all and "DesiredInstanceCount" not in exclude
@@ -165,7 +169,7 @@ class Endpoints:
         endpoint = _find(store, params["EndpointName"], scope)
         _require_updatable(endpoint)
         desired = params["DesiredWeightsAndCapacities"]
-        raise_findings([*_desired(endpoint, desired, _is_async(store, endpoint))])
+        raise_findings([*_desired(endpoint, desired, endpoint.async_inference is not None)])
         self._change(endpoint, lambda: self._deployments.update_weights_and_capacities(endpoint, desired))
         return {"EndpointArn": endpoint.arn}
 
@@ -241,7 +245,10 @@ def _deployable(store: Store, config_name: str, scope: Scope) -> Record:
     variants = all_variants(request)
     asked = {
         "serverless variants": any("ServerlessConfig" in variant for variant in variants),
-        "asynchronous inference": "AsyncInferenceConfig" in request,
+        "data capture of an asynchronous endpoint": (
+            "AsyncInferenceConfig" in request
+            and request.get("DataCaptureConfig", {"EnableCapture": False}).get("EnableCapture", True)
+        ),
         "online explanations (ExplainerConfig)": "ExplainerConfig" in request,
         "inference components (variants without ModelName)": any("ModelName" not in v for v in variants),
         "instance pools": any("InstancePools" in variant for variant in variants),
@@ -262,9 +269,14 @@ def _retention(retain_all: bool, exclude: frozenset[str]) -> Iterator[str]:
         yield "ExcludeRetainedVariantProperties does not support DataCaptureConfig"
 
 
-def _is_async(store: Store, endpoint: Endpoint) -> bool:
-    config = store.endpoint_configs.get(endpoint.config_name)
-    return config is not None and "AsyncInferenceConfig" in config.request
+def _kind(endpoint: Endpoint, config: Record) -> Iterator[str]:
+    is_async, will_be = endpoint.async_inference is not None, "AsyncInferenceConfig" in config.request
+    if is_async != will_be:
+        words = {True: "asynchronous", False: "real-time"}
+        yield (
+            f"the endpoint is {words[is_async]} and the configuration {words[will_be]}: its callers use "
+            "other operations. Create another endpoint"
+        )
 
 
 def _desired(endpoint: Endpoint, desired: list[Params], may_be_zero: bool) -> Iterator[str]:

@@ -109,7 +109,11 @@ class Policy:
             return [whole]
         shifts: list[dict[str, float]] = []
         for number in range(1, 2 if self.routing == "CANARY" else max(counts.values()) + _MOST_STEPS):
-            shift = {name: self.step.instances(count, number) / count for name, count in counts.items()}
+            # a variant without instances, which asynchronous endpoints may have, has nothing to go by steps
+            shift = {
+                name: self.step.instances(count, number) / count if count else 1.0
+                for name, count in counts.items()
+            }
             if shift == whole:
                 break
             if shift not in shifts:  # ten percent more of three instances may be no instance more

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 
+from sandbox.async_queue import AsyncQueues, TopicRefused
 from sandbox.aws import LocalAws
 from sandbox.capture import Capture
 from sandbox.clock import Clock
@@ -42,16 +43,24 @@ class Deployments:
         aws: CloudWatch for alarms, S3 for data capture.
         clock: The time scale of bakes, waits and timeouts.
         events: Hears of every change.
+        queues: Has a queue for each asynchronous endpoint; None where there is none.
     """
 
     def __init__(
-        self, stores: Stores, fleets: FleetManager, aws: LocalAws, clock: Clock, events: EventPublisher
+        self,
+        stores: Stores,
+        fleets: FleetManager,
+        aws: LocalAws,
+        clock: Clock,
+        events: EventPublisher,
+        queues: AsyncQueues | None = None,
     ) -> None:
         self._stores = stores
         self._fleets = fleets
         self._aws = aws
         self._clock = clock
         self._events = events
+        self._queues = queues
         self._tasks: set[asyncio.Task[None]] = set()
 
     def create(self, endpoint: Endpoint, config: Record) -> None:
@@ -68,6 +77,7 @@ class Deployments:
         endpoint.shadow_variants = make_variants(self._stores, self._fleets, endpoint, config, {}, SHADOW)
         self._transitions(endpoint).enter(endpoint, "Creating")
         endpoint.data_capture = config.request.get("DataCaptureConfig")
+        endpoint.async_inference = config.request.get("AsyncInferenceConfig")
         self._spawn(endpoint, self._create(endpoint, config))
 
     def update(
@@ -106,11 +116,12 @@ class Deployments:
             endpoint.pending,
             endpoint.routes.blue,
             Side(config.name, variants, self._capture(endpoint, data_capture), shadows),
-            data_capture,
+            config,
             Policy.of(deployment_config if transitions.guarded else None),
             transitions,
             self._aws,
             self._clock,
+            lambda: self._check_topics(endpoint, config.request.get("AsyncInferenceConfig")),
         )
         self._spawn(endpoint, update.run())
 
@@ -175,6 +186,7 @@ class Deployments:
     async def _create(self, endpoint: Endpoint, config: Record) -> None:
         variants = endpoint.all_variants
         try:
+            await self._check_topics(endpoint, endpoint.async_inference)
             await start_fleets(
                 variants, {name: variant.desired_instance_count for name, variant in variants.items()}
             )
@@ -185,6 +197,8 @@ class Deployments:
         capture = self._capture(endpoint, endpoint.data_capture)
         side = Side(config.name, endpoint.variants, capture, endpoint.shadow_variants)
         endpoint.routes = Routes(endpoint.name, side)
+        if self._queues is not None and endpoint.async_inference is not None:
+            await self._queues.open(endpoint)
         self._transitions(endpoint).enter(endpoint, "InService")
 
     async def _scale(self, endpoint: Endpoint, before: dict[str, tuple[float, int]]) -> None:
@@ -203,6 +217,9 @@ class Deployments:
                 "Updating",
                 lambda variant: _scaling(before[variant.name][1], variant.desired_instance_count),
             )
+        # told, but no reason to leave requests without instances
+        with contextlib.suppress(DeploymentFailed):
+            await self._check_topics(endpoint, endpoint.async_inference)
         try:
             await scale_fleets(variants, changed)
         except DeploymentFailed as error:
@@ -226,7 +243,11 @@ class Deployments:
             await scale_fleets(variants, {name: before[name][1] for name in changed})
 
     async def _delete(self, endpoint: Endpoint, side: Side | None) -> None:
+        if self._queues is not None:
+            await self._queues.begin_close(endpoint)
         await stop_fleets(_all_variants(endpoint), drain=True)
+        if self._queues is not None:
+            await self._queues.end_close(endpoint)
         if side is not None and side.capture is not None:
             await side.capture.close()
         store = self._stores.of(endpoint.scope)
@@ -235,6 +256,20 @@ class Deployments:
             del store.endpoints[key]
         store.tags.pop(endpoint.arn, None)
         log.info("endpoint %s is deleted", endpoint.name)
+
+    async def _check_topics(self, endpoint: Endpoint, config: Params | None) -> None:
+        """Send the test notification of an asynchronous endpoint: at creation, updates, changes of capacity.
+
+        Raises:
+            DeploymentFailed: A topic does not take it.
+        """
+        if self._queues is None or config is None:
+            return
+        try:
+            await self._queues.check_topics(endpoint, config)
+        except TopicRefused as error:
+            log.warning("endpoint %s: %s", endpoint.name, error)
+            raise DeploymentFailed(str(error)) from error
 
     def _transitions(self, endpoint: Endpoint) -> Transitions:
         variants = (variant.production_variant for variant in _all_variants(endpoint))

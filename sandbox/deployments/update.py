@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from sandbox.aws import LocalAws
 from sandbox.clock import Clock
@@ -13,7 +13,7 @@ from sandbox.deployments.alarms import AlarmWatch
 from sandbox.deployments.fleets import DeploymentFailed, scale_fleets, start_fleets, stop_fleets
 from sandbox.deployments.policy import Policy, Rolling
 from sandbox.deployments.transitions import Transitions, internal_reason
-from sandbox.store import Endpoint, Params, Pending, Variant
+from sandbox.store import Endpoint, Pending, Record, Variant
 from sandbox.traffic import Routes, Side
 
 log = logging.getLogger(__name__)
@@ -30,11 +30,12 @@ class Update:
         pending: Its PendingDeploymentSummary; holds the variants of the new configuration.
         blue: What serves.
         green: The variants of the new configuration, not started.
-        data_capture: DataCaptureConfig of the new configuration.
+        config: The new configuration.
         policy: How to proceed.
         transitions: Shows and tells what happens.
         aws: Where CloudWatch is.
         clock: The time scale.
+        check: What must succeed before anything starts; raises DeploymentFailed.
     """
 
     def __init__(
@@ -43,20 +44,22 @@ class Update:
         pending: Pending,
         blue: Side,
         green: Side,
-        data_capture: Params | None,
+        config: Record,
         policy: Policy,
         transitions: Transitions,
         aws: LocalAws,
         clock: Clock,
+        check: Callable[[], Awaitable[None]],
     ) -> None:
         self._endpoint = endpoint
         self._pending = pending
         self._blue = blue
         self._green = green
-        self._data_capture = data_capture
+        self._config = config
         self._policy = policy
         self._transitions = transitions
         self._clock = clock
+        self._check = check
         self._watch = AlarmWatch(aws, endpoint.scope, policy.alarms, clock)
         self._counts = {name: variant.desired_instance_count for name, variant in green.variants.items()}
         # a shadow takes no traffic of its own: its whole fleet starts with the first instances
@@ -70,7 +73,9 @@ class Update:
         try:
             async with limit:
                 await self._watch.require_ready()
-                if self._policy.rolling is not None:
+                await self._check()
+                # instances that are not there cannot be replaced batch by batch
+                if self._policy.rolling is not None and all(self._counts.values()):
                     await self._roll(self._policy.rolling)
                 else:
                     await self._blue_green()
@@ -117,7 +122,8 @@ class Update:
             await self._bake(self._policy.wait, "WaitIntervalInSeconds")
             if launched < count:
                 # one old instance stays as long as old traffic comes
-                left = max(1, math.floor(blue.desired_instance_count * (1 - launched / count) + 1e-9))
+                before = blue.desired_instance_count
+                left = min(before, max(1, math.floor(before * (1 - launched / count) + 1e-9)))
                 self._stage_deleting([blue], left=left)
                 await scale_fleets(self._blue.variants, {blue.name: left})
 
@@ -141,9 +147,14 @@ class Update:
         await self._discard(self._blue)
         endpoint.variants = dict(self._green.variants)
         endpoint.shadow_variants = dict(self._green.shadows)
-        endpoint.config_name = self._green.config_name
-        endpoint.data_capture = self._data_capture
+        self._adopt()
         self._transitions.settle(endpoint, "InService")
+
+    def _adopt(self) -> None:
+        """The new configuration is the endpoint's."""
+        self._endpoint.config_name = self._green.config_name
+        self._endpoint.data_capture = self._config.request.get("DataCaptureConfig")
+        self._endpoint.async_inference = self._config.request.get("AsyncInferenceConfig")
 
     async def _roll_back(self, reason: str) -> None:
         """All traffic to the old fleet, the new one away."""
@@ -189,9 +200,8 @@ class Update:
         endpoint.routes = Routes(endpoint.name, winner)
         endpoint.variants = dict(winner.variants)
         endpoint.shadow_variants = dict(winner.shadows)
-        endpoint.config_name = winner.config_name
         if winner is self._green:
-            endpoint.data_capture = self._data_capture
+            self._adopt()
         await self._discard(loser)
 
     async def _discard(self, side: Side) -> None:

@@ -160,6 +160,20 @@ class Fleet:
         instance.in_flight += 1
         return instance
 
+    def try_acquire(self, limit: int) -> Instance | None:
+        """The least busy instance, counted as `acquire` does; None if each has so many in flight already.
+
+        Args:
+            limit: Invocations that an instance may work on at a time.
+        """
+        if not self._serving:
+            return None
+        instance = self._least_busy()
+        if instance.in_flight >= limit:
+            return None
+        instance.in_flight += 1
+        return instance
+
     def release(self, instance: Instance) -> None:
         """The invocation that got this instance has ended."""
         instance.in_flight -= 1

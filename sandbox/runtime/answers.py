@@ -15,6 +15,9 @@ TIMED_OUT = (
 LOST = "The container closed the connection before it had answered."
 TOO_LARGE = "The response of the container exceeds {limit} bytes."
 
+# statuses in which an endpoint takes requests
+SERVING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFailed"})
+
 # of a model's error body; a page of HTML fits, 25 MB do not
 MAX_ORIGINAL_MESSAGE = 16 * 1024
 
@@ -98,4 +101,22 @@ def no_instance(endpoint: Endpoint, variant: str) -> ServiceError:
         "ServiceUnavailable",
         f"No instance of production variant {variant} of endpoint {endpoint.name} is in service.",
         503,
+    )
+
+
+def not_asynchronous(endpoint: Endpoint) -> ServiceError:
+    """InvokeEndpointAsync of an endpoint whose configuration has no AsyncInferenceConfig."""
+    return ServiceError(
+        "ValidationError",
+        f"Endpoint {endpoint.name} of account {endpoint.scope.account} is not asynchronous "
+        "and does not support InvokeEndpointAsync. Use InvokeEndpoint.",
+    )
+
+
+def only_asynchronous(endpoint: Endpoint) -> ServiceError:
+    """InvokeEndpoint or its streamed form of an asynchronous endpoint."""
+    return ServiceError(
+        "ValidationError",
+        f"Endpoint {endpoint.name} of account {endpoint.scope.account} is an asynchronous endpoint "
+        "and does not support InvokeEndpoint. Use InvokeEndpointAsync.",
     )

@@ -32,7 +32,6 @@ ACQUIRE_SECONDS = 0.25
 # between two attempts when a container refuses connections
 RETRY_SECONDS = 0.02
 
-_SERVING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFailed"})
 _NEW_SESSION, _CLOSED_SESSION = b"x-amzn-sagemaker-new-session-id", b"x-amzn-sagemaker-closed-session-id"
 _PASSED_BACK = (CUSTOM_ATTRIBUTES, _NEW_SESSION, _CLOSED_SESSION)
 
@@ -72,12 +71,14 @@ class Invoker:
         """Find the endpoint.
 
         Raises:
-            ServiceError: ValidationError, if it is unknown or not in service.
+            ServiceError: ValidationError, if it is unknown, not in service, or asynchronous.
         """
         endpoint = self._stores.of(invocation.scope).endpoints.get(invocation.endpoint_name.lower())
         # unique without regard to case, but matched exactly
         if endpoint is None or endpoint.name != invocation.endpoint_name:
             raise answers.not_found(invocation.endpoint_name, invocation.scope.account)
+        if endpoint.async_inference is not None:
+            raise answers.only_asynchronous(endpoint)
         return Trip(endpoint, invocation, body, started, asyncio.get_running_loop().time() + time_limit)
 
     async def invoke(self, invocation: Invocation, body: bytes, started: float) -> Reply:
@@ -155,7 +156,7 @@ class Invoker:
 
     def _choose(self, trip: Trip) -> Target:
         routes = trip.endpoint.routes
-        if routes is None or trip.endpoint.status not in _SERVING:
+        if routes is None or trip.endpoint.status not in answers.SERVING:
             raise answers.not_serving(trip.endpoint)
         return routes.choose(self._chance, trip.invocation.get(TARGET_VARIANT))
 

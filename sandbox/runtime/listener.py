@@ -20,6 +20,7 @@ from sandbox.logs import LogPublisher
 from sandbox.metrics import MetricPublisher
 from sandbox.runtime import request
 from sandbox.runtime.answers import Reply, error_reply
+from sandbox.runtime.async_intake import MAX_BODY_BYTES, AsyncIntake
 from sandbox.runtime.invoke import INVOCATION_SECONDS, STREAM_SECONDS, Invoker
 from sandbox.runtime.observe import Observer
 from sandbox.runtime.stream import ResponseStream
@@ -27,6 +28,7 @@ from sandbox.runtime.upstream import Upstream
 from sandbox.store import Stores
 
 if TYPE_CHECKING:
+    from sandbox.async_queue import AsyncQueues
     from sandbox.engine import EngineSettings
 
 log = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ HOST = "127.0.0.1"
 
 
 class RuntimeListener:
-    """Serves InvokeEndpoint and InvokeEndpointWithResponseStream on ``127.0.0.1:{settings.runtime_port}``.
+    """Serves the invocations of SageMaker Runtime on ``127.0.0.1:{settings.runtime_port}``.
 
     Args:
         settings: The port and the payload limit.
@@ -43,6 +45,7 @@ class RuntimeListener:
         metrics: To CloudWatch.
         logs: To CloudWatch Logs.
         aws: The AWS underneath.
+        queues: Takes asynchronous requests; None where no endpoint is asynchronous.
         chance: Gives a number in [0, 1), for weights.
         invocation_seconds: Time limit of InvokeEndpoint, real seconds.
         stream_seconds: Time limit of InvokeEndpointWithResponseStream, real seconds.
@@ -56,6 +59,7 @@ class RuntimeListener:
         logs: LogPublisher,
         aws: LocalAws,
         *,
+        queues: AsyncQueues | None = None,
         chance: Callable[[], float] = random.random,
         invocation_seconds: float = INVOCATION_SECONDS,
         stream_seconds: float = STREAM_SECONDS,
@@ -63,6 +67,7 @@ class RuntimeListener:
         self._settings = settings
         self._stream_seconds = stream_seconds
         self._upstream = Upstream()
+        self._intake = AsyncIntake(stores, queues)
         self._invoker = Invoker(
             stores,
             Observer(metrics, logs),
@@ -144,12 +149,9 @@ class RuntimeListener:
             )
         endpoint_name, operation = found
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        invocation = request.read(endpoint_name, operation, headers)
         if operation == request.ASYNC:
-            raise ServiceError(
-                "ValidationError",
-                f"Endpoint {endpoint_name} is not asynchronous: InvokeEndpointAsync is not supported.",
-            )
+            return await self._accept(endpoint_name, headers, receive)
+        invocation = request.read(endpoint_name, operation, headers)
         body = await self._body(headers, receive)
         if operation == request.INVOKE:
             return await self._invoker.invoke(invocation, body, started)
@@ -161,6 +163,10 @@ class RuntimeListener:
                 raise
             log.exception("a streamed invocation of %s failed", endpoint_name)
         return None
+
+    async def _accept(self, endpoint_name: str, headers: dict[bytes, bytes], receive: Any) -> Reply:
+        body = await _up_to(MAX_BODY_BYTES, receive)
+        return await self._intake.accept(endpoint_name, headers, body)
 
     async def _body(self, headers: dict[bytes, bytes], receive: Any) -> bytes:
         """The request's body, refused as soon as it is known to be too large."""
@@ -186,6 +192,19 @@ class RuntimeListener:
         limit = self._settings.max_payload_bytes
         if size > limit:
             raise ServiceError("ValidationError", f"HTTP content length exceeded {limit} bytes.", 413)
+
+
+async def _up_to(limit: int, receive: Any) -> bytes:
+    """The request's body; of one that is larger only as much as tells that it is."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ServiceError("ValidationError", "The client went away before it had sent its request.")
+        if len(body) <= limit:
+            body += message.get("body", b"")
+        if not message.get("more_body", False):
+            return body
 
 
 class _Server(uvicorn.Server):

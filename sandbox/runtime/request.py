@@ -120,7 +120,7 @@ def read(endpoint_name: str, operation: str, headers: dict[bytes, bytes]) -> Inv
         ServiceError: The signature is missing or garbled (403), or headers break their constraints
             (ValidationError, with all findings).
     """
-    scope = _scope(headers.get(b"authorization"))
+    scope = signed_scope(headers.get(b"authorization"))
     modelled = _STREAM_MODELLED if operation == STREAM else _MODELLED
     values: dict[bytes, str] = {}
     lines: list[bytes] = []
@@ -146,8 +146,12 @@ def read(endpoint_name: str, operation: str, headers: dict[bytes, bytes]) -> Inv
     return Invocation(scope, endpoint_name, values, b"".join(lines))
 
 
-def _scope(authorization: bytes | None) -> Scope:
-    """Account and Region from a Signature Version 4 header; the signature itself is not verified."""
+def signed_scope(authorization: bytes | None) -> Scope:
+    """Account and Region from a Signature Version 4 header; the signature itself is not verified.
+
+    Raises:
+        ServiceError: The header is missing or garbled (403).
+    """
     if not authorization:
         raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
     if b"SignedHeaders=" not in authorization or b"Signature=" not in authorization:

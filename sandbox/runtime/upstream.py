@@ -173,6 +173,9 @@ class _Connection(asyncio.Protocol):
         self._interim = False
         self._any_byte = False
         self._paused = False
+        self._sending = False  # the body of a request is not all written yet
+        self._writable = asyncio.Event()
+        self._writable.set()
         self.idle_since = 0.0
 
     @property
@@ -189,6 +192,24 @@ class _Connection(asyncio.Protocol):
         if len(body) >= READ_AHEAD_BYTES:
             self._transport.write(body)
         return answer
+
+    def begin(self, head: bytes) -> Answer:
+        """Send the head of a request whose body follows by `feed`, and end with `finish`."""
+        self._sending = True
+        return self.send(head, b"", None)
+
+    async def feed(self, piece: bytes) -> bool:
+        """Send a piece of the body as soon as there is room; False when no more of it is wanted."""
+        await self._writable.wait()
+        if self._answer is None or not self.usable:
+            return False
+        assert self._transport is not None  # noqa: S101 - it is usable
+        self._transport.write(piece)
+        return True
+
+    def finish(self) -> None:
+        """All of the body is written."""
+        self._sending = False
 
     def abort(self) -> None:
         self._answer = None
@@ -222,8 +243,15 @@ class _Connection(asyncio.Protocol):
                 self._answer.failed(Broken(f"the answer is not valid HTTP: {error}"))
             self.abort()
 
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._writable.set()
         answer, self._answer = self._answer, None
         if answer is None:
             with contextlib.suppress(ValueError):
@@ -264,7 +292,11 @@ class _Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             pass
-        elif self._parser.should_keep_alive() and transport.get_write_buffer_size() == 0:
+        elif (
+            self._parser.should_keep_alive()
+            and transport.get_write_buffer_size() == 0
+            and not self._sending  # answered before it had all of the request
+        ):
             self.idle_since = asyncio.get_running_loop().time()
             self._idle.append(self)
         else:
@@ -299,12 +331,36 @@ class Upstream:
             NotReceived: No connection could be made.
         """
         connection = self._take(port) or await self._connect(port)
-        head = b"POST /invocations HTTP/1.1\r\nhost: 127.0.0.1:%d\r\ncontent-length: %d\r\n%b\r\n" % (
-            port,
-            len(body),
-            headers,
-        )
-        return connection.send(head, body, limit)
+        return connection.send(_head(port, headers, len(body)), body, limit)
+
+    async def post_pieces(
+        self, port: int, headers: bytes, length: int, pieces: AsyncIterator[bytes]
+    ) -> Answer:
+        """Send ``POST /invocations`` with a body that is read as it is sent; the answer is streamed.
+
+        Returns when the container has been sent all of it, or wants no more: it has answered early, or is
+        gone. The answer tells which.
+
+        Args:
+            port: See `post`.
+            headers: See `post`.
+            length: Bytes of the body.
+            pieces: Gives them.
+
+        Raises:
+            NotReceived: No connection could be made.
+        """
+        connection = self._take(port) or await self._connect(port)
+        answer = connection.begin(_head(port, headers, length))
+        try:
+            async for piece in pieces:
+                if not await connection.feed(piece):
+                    return answer
+        except BaseException:
+            connection.abort()
+            raise
+        connection.finish()
+        return answer
 
     def close(self) -> None:
         """Close all idle connections."""
@@ -335,3 +391,11 @@ class Upstream:
         except (OSError, TimeoutError) as error:
             raise NotReceived(f"no connection: {error}") from error
         return connection
+
+
+def _head(port: int, headers: bytes, length: int) -> bytes:
+    return b"POST /invocations HTTP/1.1\r\nhost: 127.0.0.1:%d\r\ncontent-length: %d\r\n%b\r\n" % (
+        port,
+        length,
+        headers,
+    )

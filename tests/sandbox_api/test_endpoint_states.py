@@ -194,8 +194,15 @@ def test_from_failed_only_delete_works(
         ),
         (
             [{}],
-            {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/o"}}},
-            "asynchronous inference",
+            {
+                "AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/o"}},
+                "DataCaptureConfig": {
+                    "InitialSamplingPercentage": 100,
+                    "DestinationS3Uri": "s3://b/c",
+                    "CaptureOptions": [{"CaptureMode": "Input"}],
+                },
+            },
+            "data capture of an asynchronous endpoint",
         ),
         (
             [{"ModelName": None}],
