@@ -26,9 +26,13 @@ WEAK_DEVIATIONS, WEAK_LEVELS = 4.0, 10.0
 STRONG_DEVIATIONS, STRONG_LEVELS = 8.0, 22.0
 #: If more of a frame differs, then the whole picture changed and not the objects in it.
 UPHEAVAL = 0.6
+#: After so many such frames in a row it is another scene; fewer are a flash or a disturbance.
+PATIENCE = 20
 _LEAST_DEVIATION = 1.5
 _DARK = 12.0
 _LEAST_USABLE = 50
+# a black frame, or a white one, is no other light but another picture
+_MOST_GAIN = np.float32(8)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Background:
         self._colours = colours
         self._deviations = deviations
         self._objects = np.zeros(colours.shape[:2], np.uint8)
-        self._upheavals = 0
+        self._disturbed: list[Image] = []
 
     def compare(self, frame: Image) -> Difference | None:
         """Return where a frame differs; None when nearly all of it does, so that it tells nothing."""
@@ -83,13 +87,17 @@ class Background:
         """Follow the frame that was compared last.
 
         Args:
-            objects: 255 where objects are; None after an upheaval: the frame becomes the scene.
+            objects: 255 where objects are; None after an upheaval: if those last, the scene is learned anew.
         """
-        seen = self._picture / self._gain
         if objects is None:
-            cv2.accumulateWeighted(seen, self._colours, 0.5)
-            self._objects[:] = 0
+            self._disturbed.append(self._picture.astype(np.uint8))
+            if len(self._disturbed) >= PATIENCE:
+                self._colours, self._deviations = _middle(self._disturbed)
+                self._objects[:] = 0
+                self._disturbed.clear()
             return
+        self._disturbed.clear()
+        seen = self._picture / self._gain
         free = cv2.bitwise_not(objects)
         # the largest of three absolute normal deviates has a mean of 1.3 standard deviations
         cv2.accumulateWeighted(self._levels / np.float32(1.3), self._deviations, LEARNING_RATE / 2, free)
@@ -124,7 +132,8 @@ def _gain(picture: Plane, scene: Plane, objects: Image) -> Plane:
     if np.count_nonzero(usable) < _LEAST_USABLE:
         return np.ones(3, np.float32)
     ratios = (small[usable] / base[usable]).T
-    return np.array([np.median(ratio) for ratio in ratios], np.float32)
+    middle = np.array([np.median(ratio) for ratio in ratios], np.float32)
+    return np.clip(middle, 1 / _MOST_GAIN, _MOST_GAIN)
 
 
 def _stride(height: int, width: int) -> int:

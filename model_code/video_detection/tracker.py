@@ -12,15 +12,21 @@ from groups import LARGER, Place, outgrown, tell_apart
 from numpy.typing import NDArray
 from scene import Scene
 from splitting import split, split_unknown
-from tracks import BLOB_ERROR, LOOKS_ERROR, Looks, Sighting, Track
+from tracks import BLOB_ERROR, LOOKS_ERROR, MOST_MISSES, Looks, Sighting, Track
 
 #: Least generalised IoU of a track's expected box and the blob that may be it.
 LEAST_GIOU = -0.3
 #: A track is inside a blob, or a blob part of a track, from this share on.
 INSIDE = 0.6
+#: A blob with a side that is shorter than this share of what it was shows a part of its object only.
+SHRUNK = 0.85
+#: One that is so short at once was never one object: what moved together has parted.
+BROKEN = 0.6
+#: An object that goes away becomes smaller by less than this from frame to frame.
+SHRINKING = 0.98
 #: Fragments leave this share of their object's box empty at most; twice that if together they have its size.
 MOST_GAP = 0.2
-#: A fragment is that near to the largest one (pixels), or that small (share of the object's box).
+#: Fragments are so near to the largest one, in pixels; small ones (share of the object's box) half its size.
 NEAR, SMALL = 6.0, 0.25
 #: Evidence of an object that is known to be in a blob, but was not recognised.
 UNRECOGNISED = 0.4
@@ -120,14 +126,34 @@ class Tracker:
             blob = by_id[key]
             if len(members) > 1 or outgrown(members[0], blob):
                 rest += self._see_group(index, members, blob, scene)
+            elif self._partly_hidden(members[0], blob, blobs):
+                _see_part(index, members[0], blob)
             else:
                 self._see_alone(index, members[0], blob, scene)
         return rest
 
+    def _partly_hidden(self, track: Track, blob: Blob, blobs: list[Blob]) -> bool:
+        """A track's blob became much smaller, neither at the frame's edge nor because it broke up."""
+        if track.looks is None or track.partly_hidden >= MOST_MISSES or self._at_edge(blob.box):
+            return False
+        share = float(np.min((blob.box[2:] - blob.box[:2]) / track.size))
+        at_once = share < BROKEN and not track.partly_hidden and not track.misses
+        if share > SHRUNK or at_once:
+            return False
+        others = np.array([other.box for other in blobs if other is not blob]).reshape(-1, 4)
+        return not np.any(covered(others, track.box[None]) > 0.3)
+
+    def _at_edge(self, box: Boxes) -> bool:
+        return bool((box[:2] <= 1).any() or (box[2:] >= self._frame[2:] - 1).any())
+
     def _see_alone(self, index: int, track: Track, blob: Blob, scene: Scene) -> None:
         track.see(Sighting(index, blob.box, blob.evidence), BLOB_ERROR)
-        inside = (blob.box[:2] > 1).all() and (blob.box[2:] < self._frame[2:] - 1).all()
-        if inside and len(blob.labels) == 1:
+        size = blob.box[2:] - blob.box[:2]
+        # what is a part for long, or at once, is a whole: the size was wrong
+        wrong = track.partly_hidden or np.any(size < BROKEN * track.size)
+        track.size = size if wrong else np.maximum(size, SHRINKING * track.size)
+        track.partly_hidden = 0
+        if not self._at_edge(blob.box) and len(blob.labels) == 1:
             left, top, right, bottom = blob.box.astype(int)
             window = slice(top, bottom), slice(left, right)
             mask = scene.blobs.labels[window] == blob.labels[0]
@@ -152,6 +178,14 @@ class Tracker:
             box = part.box if track.looks is None else _shifted_over(track.box, part.box)
             track.see(Sighting(index, box, UNRECOGNISED * part.evidence), 2 * LOOKS_ERROR)
         return [part for part in rest if not any(part is taken for taken in pairs.values())]
+
+
+def _see_part(index: int, track: Track, blob: Blob) -> None:
+    """Take up the part of a track that is not hidden: its box keeps its size and goes on as expected."""
+    track.partly_hidden += 1
+    visible = float(areas(blob.box) / areas(track.box))
+    box = _shifted_over(track.box, blob.box)
+    track.see(Sighting(index, box, blob.evidence * min(1.0, visible)), 2 * LOOKS_ERROR)
 
 
 def _likeness(place: Place) -> float:
@@ -193,15 +227,16 @@ def _fragments(boxes: Boxes, expected: Boxes) -> NDArray[np.bool_]:
         return np.zeros(0, bool)
     largest = boxes[areas(boxes).argmax()]
     gaps = np.maximum(boxes[:, :2] - largest[2:], largest[:2] - boxes[:, 2:]).max(axis=1)
-    return np.asarray((gaps <= NEAR) | (areas(boxes) < SMALL * areas(expected)))
+    small = areas(boxes) < SMALL * areas(expected)
+    near = np.where(small, max(NEAR, (largest[2:] - largest[:2]).max() / 2), NEAR)
+    return np.asarray(gaps <= near)
 
 
 def _least_filled(track: Track, together: Boxes) -> float:
     """Share of a box that fragments must fill to be one object: less if together they have its size."""
     if track.looks is None:
         return 1 - MOST_GAP
-    size = np.array(track.looks.mask.shape[::-1])
-    fits = np.all(together[2:] - together[:2] < LARGER * size)
+    fits = np.all(together[2:] - together[:2] < LARGER * track.size)
     return 1 - 2 * MOST_GAP if fits else 1.0
 
 

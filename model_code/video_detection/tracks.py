@@ -25,6 +25,8 @@ SMOOTHING = 3
 #: Standard deviations, in pixels: of a speed's change per frame, of a blob's edge, of a place found by looks.
 _ACCELERATION, BLOB_ERROR, LOOKS_ERROR = 0.8, 1.0, 2.0
 _FIRST_SPEED = 8.0
+# how much less a frame counts in a score for each frame that it is away
+_NEARNESS = 0.8
 # an edge that is off by so many pixels, and such a share of the size, did not get there by moving
 _JUMP, _JUMP_SHARE = 8.0, 0.2
 
@@ -67,6 +69,10 @@ class Track:
         self.looks: Looks | None = None
         self.misses = 0
         self.sightings = 1
+        #: Frames in a row in which only a part of it was seen.
+        self.partly_hidden = 0
+        #: Width and height when all of it is to be seen.
+        self.size = first.box[2:] - first.box[:2]
         self._seen: deque[Sighting] = deque([first], maxlen=LAG + MOST_MISSES + SMOOTHING + 2)
         self._edges: NDArray[np.float64] = np.stack([first.box, np.zeros(4)], axis=1)
         self._covariance = np.diag([BLOB_ERROR**2, _FIRST_SPEED**2])
@@ -121,6 +127,7 @@ class Track:
     def miss(self) -> None:
         """Go without a sighting in this frame: the box keeps its size and goes on."""
         self.misses += 1
+        self.partly_hidden = 0
         self._even_speeds()
 
     def _even_speeds(self) -> None:
@@ -155,13 +162,12 @@ class Track:
         return stretch if any(seen.frame == frame for seen in stretch) else []
 
     def _score(self, frame: int) -> float:
-        """Mean evidence of the frames around, where a frame without a sighting has none."""
-        span = range(frame - LAG, frame + LAG + 1)
+        """Mean evidence of the frames around, nearer ones counting more; one without a sighting has none."""
         # frames before its first and after its last sighting tell nothing
-        first, last = self._seen[0].frame, self._seen[-1].frame
-        known = sum(first <= index <= last for index in span)
-        evidence = sum(seen.evidence for seen in self._seen if seen.frame in span)
-        return float(evidence / known * (1 - 0.5 ** (self.sightings / 3)))
+        span = range(self._seen[0].frame, self._seen[-1].frame + 1)
+        weight = sum(_NEARNESS ** abs(index - frame) for index in span)
+        evidence = sum(seen.evidence * _NEARNESS ** abs(seen.frame - frame) for seen in self._seen)
+        return float(evidence / weight * (1 - 0.5 ** (self.sightings / 3)))
 
 
 def _local_line(around: list[Sighting], frame: int) -> Boxes:
