@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from .ab_test import AbTest
+from .async_inference import AsyncInference
 from .base import PatternStack
 from .blue_green_deployment import BlueGreenDeployment
 from .inference_pipeline import InferencePipeline
 from .multi_container_endpoint import MultiContainerEndpoint
 from .realtime_inference import RealtimeInference
+from .serverless_inference import ServerlessInference
 
 PATTERNS: Mapping[str, type[PatternStack[Any]]] = {
     stack.pattern: stack
@@ -20,6 +22,8 @@ PATTERNS: Mapping[str, type[PatternStack[Any]]] = {
         InferencePipeline,
         AbTest,
         BlueGreenDeployment,
+        AsyncInference,
+        ServerlessInference,
     )
 }  # fmt: skip
 """Name in the configuration to stack."""

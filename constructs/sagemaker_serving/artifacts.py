@@ -113,6 +113,11 @@ class ModelArtifact(ABC):
         return {"SAGEMAKER_PROGRAM": self.program, "SAGEMAKER_SUBMIT_DIRECTORY": CODE_DIRECTORY}
 
     @property
+    def needs_network(self) -> bool:
+        """Whether AWS's images install packages for it when the container starts (``requirements.txt``)."""
+        return False
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed but should be known."""
         return ()
@@ -139,6 +144,11 @@ class DirectoryArtifact(ModelArtifact):
         _check_program(findings, self.program)
         findings.raise_if_any()
         list_sources(self.directory, self.program, self.shared)
+
+    @property
+    def needs_network(self) -> bool:
+        """See `ModelArtifact.needs_network`."""
+        return any((folder / "requirements.txt").is_file() for folder in (self.directory, *self.shared))
 
     def bind(self, scope: Construct) -> BoundArtifact:
         """See `ModelArtifact.bind`; packs the directory, unless it was packed before."""

@@ -78,7 +78,7 @@ class ServingModel(Construct):
             Default x86-64.
         vpc: Attach the containers to a VPC. Default: SageMaker's own network.
         network_isolation: Cut the containers off from every network; SageMaker itself still loads the
-            artifact. Default off.
+            artifact. Not where an artifact has a ``requirements.txt``. Default off.
 
     Attributes:
         role: The execution role.
@@ -114,7 +114,7 @@ class ServingModel(Construct):
         self.vpc = vpc
         self.network_isolation = network_isolation
         self.containers = tuple(containers)
-        _check_containers(self.node.path, containers, invocation)
+        _check_containers(self.node.path, containers, invocation, network_isolation)
         self.container_count = len(containers)
         several = self.container_count > 1
         self.container_hostnames = [item.hostname for item in containers if item.hostname and several]
@@ -209,7 +209,10 @@ _NEW_INTERFACES = "SageMaker makes the network interfaces; their ids are not kno
 
 
 def _check_containers(
-    path: str, containers: Sequence[Container], invocation: ContainerInvocation | None
+    path: str,
+    containers: Sequence[Container],
+    invocation: ContainerInvocation | None,
+    network_isolation: bool,
 ) -> None:
     findings = Findings(path)
     count = len(containers)
@@ -227,6 +230,8 @@ def _check_containers(
             check_name(
                 findings, f"containers[{index}].hostname", container.hostname, NameKind.CONTAINER_HOSTNAME
             )
+    if network_isolation:
+        _check_isolation(findings, containers)
     if count > 1:
         _check_hostnames(findings, [container.hostname for container in containers], invocation)
     findings.raise_if_any()
@@ -251,6 +256,19 @@ def _check_invocation(findings: Findings, count: int, invocation: ContainerInvoc
         f"is for models of 2 to {MAX_CONTAINERS} containers, and this one has {count}",
         "leave it out, or give more containers",
     )
+
+
+def _check_isolation(findings: Findings, containers: Sequence[Container]) -> None:
+    for index, container in enumerate(containers):
+        installs = container.artifact is not None and container.artifact.needs_network
+        findings.require(
+            not (installs and isinstance(container.image, FrameworkImage)),
+            "network_isolation",
+            f"on, with a requirements.txt for containers[{index}]",
+            "AWS's images install what it names when the container starts, and there is no network then "
+            "(API member CreateModel.EnableNetworkIsolation)",
+            "turn it off, or bring an image in which everything is installed",
+        )
 
 
 def _check_hostnames(

@@ -307,9 +307,13 @@ class DeadLetterQueue(sqs.Queue):
 
     Args:
         key: Encrypts the messages. Whoever sends to the queue must be able to use it.
+        behind_a_queue: Whether a queue of the same stack names it as its own dead-letter queue: then the
+            compliance packs see what it is by themselves. Default no.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, key: EncryptionKey) -> None:
+    def __init__(
+        self, scope: Construct, id_: str, *, key: EncryptionKey, behind_a_queue: bool = False
+    ) -> None:
         super().__init__(
             scope,
             id_,
@@ -318,16 +322,17 @@ class DeadLetterQueue(sqs.Queue):
             enforce_ssl=True,
             retention_period=cdk.Duration.days(14),
         )
-        acknowledge(
-            self,
-            {"SQS3": "It is a dead-letter queue itself; what lands in it raises an alarm."},
-            Pack.AWS_SOLUTIONS,
-        )
+        if not behind_a_queue:
+            acknowledge(
+                self,
+                {"SQS3": "It is a dead-letter queue itself; what lands in it raises an alarm."},
+                Pack.AWS_SOLUTIONS,
+            )
 
 
 _NOT_REPLICATED = {
-    "S3BucketReplicationEnabled": "What is stored here is a record of requests that serving does not need; "
-    "a second copy in another Region would only double the personal data that is kept."
+    "S3BucketReplicationEnabled": "What is stored here are requests and answers, for a limited time, and "
+    "serving goes on without them; a second copy in another Region would only double the personal data."
 }
 
 

@@ -56,7 +56,7 @@ def test_every_acknowledgement_is_still_needed(environment: str) -> None:
     used = {
         (item["acknowledgedAt"], item["acknowledgedId"])
         for report in reports(assembly).values()
-        for item in report["suppressedViolations"]
+        for item in report.get("suppressedViolations", [])  # the report of warnings has none
     }
     assert {made for made, _ in acknowledged(assembly)} == used
 

@@ -17,6 +17,8 @@ STACKS = (
     "InferencePipeline",
     "AbTest",
     "BlueGreenDeployment",
+    "AsyncInference",
+    "ServerlessInference",
 )
 CASES = [(stack, environment) for environment in ENVIRONMENTS for stack in STACKS]
 

@@ -21,6 +21,7 @@ from sagemaker_serving.instances import InstanceType
 from stacks.configuration import Configuration, load
 from stacks.model_settings import ModelSettings
 from stacks.realtime_inference import RealtimeSettings
+from stacks.registry import PATTERNS
 from stacks.settings import DeploymentSettings
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -56,7 +57,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_committed_configurations_are_good(environment: str) -> None:
     enabled = [name for name, _ in load(environment, CONFIG).enabled()]
-    assert enabled == ["realtime", "multi-container", "inference-pipeline", "ab-test", "blue-green"]
+    assert enabled == list(PATTERNS)
 
 
 def test_pattern_is_left_out_when_it_is_off_or_not_there(tmp_path: Path) -> None:
