@@ -153,7 +153,7 @@ class _Learner:
         for name, gradient in gradients.items():
             self._adam(name, gradient, slope)
         self._adam_of_table(forward.rows, positions, slope)
-        return float(-np.mean(np.log(np.where(labels == 1, probabilities, 1 - probabilities))))
+        return float(np.mean(np.logaddexp(0, np.where(labels == 1, -1, 1) * forward.log_odds)))
 
     def _keep(self, shape: tuple[int, ...], dropout: float) -> Floats:
         """Return factors that leave out a share of the numbers and keep their expected sum."""
