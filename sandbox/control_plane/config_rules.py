@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from sandbox.control_plane.model_rules import named_containers
-from sandbox.store import Params
+from sandbox.store import Params, Scope
 from sandbox.validation import raise_findings
 
 _SERVERLESS_MEMORY = (1024, 2048, 3072, 4096, 5120, 6144)  # DG: serverless endpoints
@@ -24,12 +24,13 @@ _NOT_SERVERLESS = (
 )
 
 
-def check_config(config: Params, models: Mapping[str, Params]) -> None:
+def check_config(config: Params, models: Mapping[str, Params], scope: Scope) -> None:
     """Check a request of CreateEndpointConfig.
 
     Args:
         config: The request.
         models: The requests that made the models which it names, by name.
+        scope: Account and Region that it is for.
 
     Raises:
         ServiceError: ValidationException with every finding.
@@ -43,7 +44,12 @@ def check_config(config: Params, models: Mapping[str, Params]) -> None:
             model = models.get(variant.get("ModelName", ""))
             place = f"{where}Variants.{number}.member"
             findings += [f"{place}: {finding}" for finding in _variant(variant, model, config)]
-    findings += [*_shadow(config, models), *_async(config), *_serverless_endpoint(config), *_metrics(config)]
+    findings += [
+        *_shadow(config, models),
+        *_async(config, models, scope),
+        *_serverless_endpoint(config),
+        *_metrics(config),
+    ]
     raise_findings(findings)
 
 
@@ -187,9 +193,16 @@ def _shadow(config: Params, models: Mapping[str, Params]) -> Iterator[str]:
             yield f"shadow variants do not support {what}"
 
 
-def _async(config: Params) -> Iterator[str]:
+def _async(config: Params, models: Mapping[str, Params], scope: Scope) -> Iterator[str]:
     if "AsyncInferenceConfig" not in config:
         return
+    if any(v.get("InstanceType", "").startswith("ml.inf1.") for v in config["ProductionVariants"]):
+        yield "AsyncInferenceConfig is not supported on ml.inf1 instances"
+    for name, model in models.items():
+        if (model.get("InferenceExecutionConfig") or {}).get("Mode") == "Direct":
+            yield (
+                f"the model {name!r} has containers in Direct mode, of which InvokeEndpointAsync names none"
+            )
     output = config["AsyncInferenceConfig"]["OutputConfig"]
     if "S3OutputPath" not in output:
         yield "AsyncInferenceConfig.OutputConfig needs S3OutputPath"
@@ -198,6 +211,10 @@ def _async(config: Params) -> Iterator[str]:
     for name in notifications.get("IncludeInferenceResponseIn", []):
         if topics[name] not in notifications:
             yield f"IncludeInferenceResponseIn names {name}, so NotificationConfig needs {topics[name]}"
+    for member in topics.values():
+        region = notifications.get(member, f":::{scope.region}").split(":")[3]
+        if region != scope.region:
+            yield f"{member} is in {region}; it must be in the endpoint's Region, {scope.region}"
 
 
 def _metrics(config: Params) -> Iterator[str]:

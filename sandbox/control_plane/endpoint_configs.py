@@ -23,7 +23,7 @@ class EndpointConfigs(Records):
 
     def check(self, params: Params, store: Store, scope: Scope) -> None:  # noqa: D102  (Records)
         models = {name: find_model(store, name, scope).request for name in model_names(params)}
-        check_config(params, models)
+        check_config(params, models, scope)
 
     def shown(self, request: Params) -> Params:  # noqa: D102  (Records)
         return {"EnableNetworkIsolation": False, **request}

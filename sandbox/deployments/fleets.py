@@ -66,6 +66,7 @@ def make_variants(
             raise ServiceError("ValidationException", f'Could not find model "{arn}".')
         weight, count = _capacity(params, kept.get(name, Kept()))
         fleet = manager.create(endpoint.name, params, model, endpoint.scope)
+        fleet.asynchronous = "AsyncInferenceConfig" in config.request
         variants[name] = Variant(name, weight, weight, count, fleet, params)
     return variants
 

@@ -45,6 +45,8 @@ class Concurrency:
             for _ in range(_SAMPLES):
                 await asyncio.sleep(self._pause)
                 for fleet in fleets():
+                    if fleet.asynchronous:
+                        continue  # its metrics are others (developer guide, "asynchronous endpoints")
                     seen.setdefault(fleet, []).extend(each.in_flight for each in fleet.in_service())
             for fleet, counts in seen.items():
                 dimensions = (("EndpointName", fleet.endpoint_name), ("VariantName", fleet.variant_name))

@@ -46,6 +46,8 @@ class Fleet:
         scope: Account and Region.
         launcher: Starts its instances.
         slots: Counts model servers against the sandbox's limit.
+
+    Its attribute `asynchronous` says that it serves an asynchronous endpoint, whose metrics are others.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Fleet:
         self.model = model
         self.scope = scope
         self.instances: list[Instance] = []
+        self.asynchronous = False
         self.deployed_images: list[Params] = [
             {
                 "SpecifiedImage": definition["Image"],

@@ -100,7 +100,7 @@ class Handlers:
         """
         self._transformer.validate_and_initialize(model_dir=self._model_dir, context=self._context)
 
-    def invoke(self, body: bytes, headers: Headers) -> Answer:
+    def invoke(self, body: bytes | bytearray, headers: Headers) -> Answer:
         """Run the handler functions on one request body. Never raises: errors become answers."""
         context = self._context
         context.begin(headers)
