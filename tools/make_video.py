@@ -161,7 +161,9 @@ class Clip:
             box = actor.box(x, y)
             if box is not None:
                 visible = np.count_nonzero(owner == actor.number) / actor.pixels
-                found.append({"object": actor.number, "box": box, "visible": round(min(1.0, float(visible)), 3)})
+                found.append(
+                    {"object": actor.number, "box": box, "visible": round(min(1.0, float(visible)), 3)}
+                )
         return found
 
 

@@ -73,7 +73,7 @@ class Clip:
             refuse("the body is empty: send a video file (MP4, MOV or AVI)")
         if len(body) > MAX_BODY_BYTES:
             refuse(f"the body has {len(body):,} bytes: at most {MAX_BODY_BYTES:,}", _TOO_LARGE)
-        suffix = file_suffix(bytes(body))
+        suffix = file_suffix(body)
         folder = tempfile.mkdtemp(prefix="clip-")  # readable for this user only
         self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         try:

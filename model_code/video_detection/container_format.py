@@ -36,7 +36,7 @@ _STREAM_KIND = re.compile(rb"strh....(....)", re.DOTALL)
 _WANTED = "send a video as MP4, MOV or AVI"
 
 
-def file_suffix(body: bytes) -> str:
+def file_suffix(body: bytes | bytearray) -> str:
     """Return ``.mp4`` or ``.avi``, after a look at the whole file's structure.
 
     Raises:
@@ -45,7 +45,7 @@ def file_suffix(body: bytes) -> str:
     if body[:4] == b"RIFF" and body[8:12] == b"AVI ":
         _check_avi(body)
         return ".avi"
-    if body[4:8] in _MP4_FIRST_BOXES:
+    if bytes(body[4:8]) in _MP4_FIRST_BOXES:
         _check_mp4(body)
         return ".mp4"
     if body[:4] == b"RIFF" and body[8:12] == b"WAVE":
@@ -58,7 +58,7 @@ def file_suffix(body: bytes) -> str:
     )
 
 
-def _check_mp4(body: bytes) -> None:
+def _check_mp4(body: bytes | bytearray) -> None:
     boxes = list(_boxes(body, 0, len(body)))
     found = {kind: (start, end) for kind, start, end in boxes}
     for kind, start, end in boxes:
@@ -72,7 +72,7 @@ def _check_mp4(body: bytes) -> None:
         refuse(f"the MP4 file holds {what}: send one with a video track")
 
 
-def _handlers(body: bytes, start: int, end: int) -> set[bytes]:
+def _handlers(body: bytes | bytearray, start: int, end: int) -> set[bytes]:
     """Kinds of the tracks: ``moov`` > ``trak`` > ``mdia`` > ``hdlr``."""
     found = set()
     for track, track_start, track_end in _boxes(body, start, end, inside=True):
@@ -83,11 +83,13 @@ def _handlers(body: bytes, start: int, end: int) -> set[bytes]:
                 continue
             for kind, first, _ in _boxes(body, media_start, media_end, inside=True):
                 if kind == b"hdlr":
-                    found.add(body[first + 16 : first + 20])
+                    found.add(bytes(body[first + 16 : first + 20]))
     return found
 
 
-def _boxes(body: bytes, start: int, end: int, inside: bool = False) -> Iterator[tuple[bytes, int, int]]:
+def _boxes(
+    body: bytes | bytearray, start: int, end: int, inside: bool = False
+) -> Iterator[tuple[bytes, int, int]]:
     """Kind, start and end of each box in a stretch of an MP4 file; the last may reach beyond the file.
 
     Args:
@@ -111,14 +113,14 @@ def _boxes(body: bytes, start: int, end: int, inside: bool = False) -> Iterator[
         start += size
 
 
-def _check_avi(body: bytes) -> None:
+def _check_avi(body: bytes | bytearray) -> None:
     start = 0
     while start + 12 <= len(body) and body[start : start + 4] == b"RIFF":
         (size,) = struct.unpack_from("<I", body, start + 4)
         if start + 8 + size > len(body):
             _refuse_truncated(f"its RIFF chunk begins at byte {start:,}", start + 8 + size, len(body))
         start += 8 + size + size % 2
-    header = body[: max(0, body.find(b"movi"))]
+    header = bytes(body[: max(0, body.find(b"movi"))])
     kinds = set(_STREAM_KIND.findall(header))
     if kinds and b"vids" not in kinds:
         what = "only audio" if b"auds" in kinds else "no video"

@@ -40,13 +40,18 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def answer(
-    inference: ModuleType, body: bytes, content_type: str | None = None, accept: str | None = LINES
+    inference: ModuleType,
+    body: bytes | bytearray,
+    content_type: str | None = None,
+    accept: str | None = LINES,
 ) -> tuple[bytes, str]:
     model = inference.model_fn("unused")
     return inference.output_fn(inference.predict_fn(inference.input_fn(body, content_type), model), accept)
 
 
-def refused(inference: ModuleType, body: bytes | str, content_type: str = "video/mp4") -> tuple[int, str]:
+def refused(
+    inference: ModuleType, body: bytes | bytearray | str, content_type: str = "video/mp4"
+) -> tuple[int, str]:
     with pytest.raises(Exception) as caught:  # noqa: PT011  (the class is looked at below)
         answer(inference, body, content_type)
     assert type(caught.value).__name__ == "RequestError", repr(caught.value)
@@ -113,6 +118,16 @@ def test_json_is_the_same_as_a_list(inference: ModuleType, videos: dict[str, byt
     # THEN it is a list of what the lines hold, in the same order
     assert kind == JSON
     assert json.loads(body) == [json.loads(line) for line in lines.splitlines()]
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".avi"])
+def test_a_body_may_be_a_bytearray(inference: ModuleType, videos: dict[str, bytes], ending: str) -> None:
+    # GIVEN a model server that hands bodies over as it collected them WHEN one is sent
+    body = bytearray(videos[ending])
+
+    # THEN it is answered, or refused, like any other
+    assert answer(inference, body) == answer(inference, videos[ending])
+    assert refused(inference, body[:2000]) == refused(inference, videos[ending][:2000])
 
 
 def test_the_same_clip_gives_the_same_answer(inference: ModuleType, videos: dict[str, bytes]) -> None:
