@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from sandbox import ministack_adapter
 from sandbox.aws import LocalAws
 from sandbox.home import ACCOUNT, REGION, State
-from sandbox.ministack_adapter import Hook, IncompatibleMinistack
+from sandbox.ministack_adapter import Hook, IncompatibleMinistack, cloudwatch
 from sandbox.store import Scope
 
 SCOPE = Scope(ACCOUNT, REGION)
@@ -385,7 +385,7 @@ class Metrics(dict[tuple[str, str, str], list[dict[str, float]]]):
 
 def test_old_points_go_and_a_series_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN series that are old, half old, young and too long
-    monkeypatch.setattr(ministack_adapter, "MAX_POINTS_PER_SERIES", 10)
+    monkeypatch.setattr(cloudwatch, "MAX_POINTS_PER_SERIES", 10)
     now = time.time()
     old, young = {"Timestamp": now - 15 * 24 * 3600}, {"Timestamp": now}
     kept = [young] * 3
@@ -399,7 +399,7 @@ def test_old_points_go_and_a_series_has_an_end(monkeypatch: pytest.MonkeyPatch) 
     )
 
     # WHEN they are looked at
-    evict = ministack_adapter._Eviction(metrics)
+    evict = cloudwatch._Eviction(metrics)
     evict()
 
     # THEN what is old is gone, the longest lost its older half, and what need not change is the same list

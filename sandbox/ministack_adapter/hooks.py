@@ -1,0 +1,120 @@
+"""Names of ministack that are used here, and the check that they are what this package takes them for."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from sandbox.errors import SandboxError
+from sandbox.store import Scope
+
+EXPECTED_VERSION = "1.5.33"
+
+
+class IncompatibleMinistack(SandboxError):
+    """The installed ministack is not one that this module can extend."""
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A name of ministack that is used here.
+
+    Args:
+        module: Module below ``ministack``.
+        name: Its attribute.
+        shape: A type that it must be an instance of, or the names of a function's parameters.
+    """
+
+    module: str
+    name: str
+    shape: type | tuple[str, ...]
+
+    def finding(self) -> str | None:
+        """What is wrong with it, None if nothing is."""
+        path = f"ministack.{self.module}"
+        try:
+            value = getattr(importlib.import_module(path), self.name)
+        except (ImportError, AttributeError) as error:
+            return f"{path}.{self.name}: {error}"
+        if isinstance(self.shape, type):
+            found = type(value).__name__
+            return None if isinstance(value, self.shape) else f"{path}.{self.name} is a {found}"
+        if not callable(value):
+            return f"{path}.{self.name} is not a function"
+        parameters = tuple(inspect.signature(value).parameters)[: len(self.shape)]
+        if parameters != self.shape:
+            return f"{path}.{self.name} takes ({', '.join(parameters)}), not ({', '.join(self.shape)})"
+        return None
+
+
+_PUT = ("params", "cbor_data", "is_cbor", "is_json")
+
+GATEWAY_HOOKS = (
+    Hook("app", "app", ("scope", "receive", "send")),
+    Hook("app", "SERVICE_HANDLERS", dict),
+    Hook("app", "_S3_VHOST_EXCLUDE_RE", re.Pattern),
+    Hook("core.router", "SERVICE_PATTERNS", dict),
+    Hook("core.responses", "get_account_id", ()),
+    Hook("core.responses", "get_region", ()),
+    Hook("core.responses", "request_scope", ("account_id", "region")),
+    Hook("services.cloudwatch", "_alarms", object),
+    Hook("services.cloudwatch", "_metrics", object),
+    Hook("services.cloudwatch", "_dims_key", ("dims",)),
+    Hook("services.cloudwatch", "_point_stats", ("pt",)),
+    Hook("services.cloudwatch", "_evaluate_alarm", ("alarm",)),
+    Hook("services.cloudwatch", "_evaluate_all_alarms", ()),
+    Hook("services.cloudwatch", "_evict_old_metrics", ()),
+    Hook("services.cloudwatch", "_put_metric_alarm", _PUT),
+    Hook("services.cloudwatch", "_set_alarm_state", _PUT),
+)
+
+# of modules that are imported after the start
+LATE_HOOKS = (
+    Hook("services.eventbridge", "_put_events", ("data", "allow_aws_source")),
+    Hook("services.cloudformation.stacks", "_runs_on_worker_thread", ("resource_type",)),
+    Hook("services.cloudformation.stacks", "now_iso", ()),
+    Hook("services.cloudformation.provisioners", "_RESOURCE_HANDLERS", dict),
+    Hook("services.cloudformation.provisioners", "_REPLACING_PROPERTIES", dict),
+    Hook("services.cloudformation.provisioners", "_STACK_TAG_PROPERTY", dict),
+    Hook("services.cloudformation.provisioners", "_cw_metric_alarm_record", ("name", "props")),
+    Hook("services.cloudformation.provisioners", "_s3_create", ("logical_id", "props", "stack_name")),
+    Hook(
+        "services.cloudformation.provisioners",
+        "_s3_update",
+        ("physical_id", "old_props", "new_props", "stack_name"),
+    ),
+    Hook("services.s3", "_bucket_tags", object),
+    Hook("services.stepfunctions", "_AWS_SDK_SERVICE_MAP", dict),
+)
+
+
+def check(hooks: Iterable[Hook] = (*GATEWAY_HOOKS, *LATE_HOOKS)) -> None:
+    """Check that names of ministack are what this module takes them for.
+
+    Raises:
+        IncompatibleMinistack: Some are not; all of them are listed.
+    """
+    findings = [finding for hook in hooks if (finding := hook.finding())]
+    if findings:
+        raise IncompatibleMinistack(
+            f"ministack {version('ministack')} is installed, the sandbox is made for {EXPECTED_VERSION}; "
+            "these names are missing or different:\n  "
+            + "\n  ".join(findings)
+            + f"\nInstall the pinned version: python -m pip install ministack=={EXPECTED_VERSION}"
+        )
+
+
+def module(name: str) -> Any:
+    """A module below ``ministack``."""
+    return importlib.import_module(f"ministack.{name}")
+
+
+def current_scope() -> Scope:
+    """Account and Region of the request, or of the stack, that is being worked on."""
+    responses = module("core.responses")
+    return Scope(responses.get_account_id(), responses.get_region())
