@@ -76,13 +76,14 @@ def _show_endpoint(endpoint: EndpointStatus) -> None:
 
 
 def _variants(variants: list[VariantStatus]) -> Table:
-    table = _table("variant", "weight", "instances", "scales", *_FIGURES)
+    scales = any(one.scaling for one in variants)
+    table = _table("variant", "weight", "instances", *(["scales"] if scales else []), *_FIGURES)
     for one in variants:
         table.add_row(
             Text.assemble(one.name, (" (shadow)", "dim")) if one.shadow else one.name,
             moving(one.weight, one.desired_weight),
             moving(one.instances, one.desired_instances),
-            f"{one.scaling[0]}-{one.scaling[1]}" if one.scaling else "-",
+            *([f"{one.scaling[0]}-{one.scaling[1]}" if one.scaling else "-"] if scales else []),
             *_figures(one.last_hour, "model_latency"),
         )
     return table
@@ -102,7 +103,7 @@ def _name(container: ContainerStatus, several: bool) -> str:
 
 def _table(first: str, *others: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(first)
+    table.add_column(first, no_wrap=True)
     for heading in others:
         table.add_column(heading, justify="right")
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,7 +15,8 @@ VERDICTS = b'[{"label": "positive", "score": 0.95}, {"label": "negative", "score
 
 
 class ScriptedAws:
-    """Answers of the control plane by operation: a dict, a list of dicts to be given in turn, or an error."""
+    """Answers of the control plane by operation: a dict, a list of dicts to be given in turn, a function of
+    the request's parameters, or an error."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {
@@ -31,6 +33,10 @@ class ScriptedAws:
     def deploy(self, *stacks: dict[str, Any]) -> None:
         self.answers["DescribeStacks"] = {"Stacks": list(stacks)}
 
+    def bodies(self, operation: str) -> list[dict[str, Any]]:
+        """What was sent to an operation of a JSON service."""
+        return [json.loads(params["body"]) for name, params in self.calls if name == operation]
+
     def answer(self, model: Any, params: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]] | None:
         """What botocore's ``before-call`` event asks for; None lets the request go out."""
         if model.name not in self.answers:
@@ -39,6 +45,8 @@ class ScriptedAws:
         answer = self.answers[model.name]
         if isinstance(answer, list):
             answer = answer.pop(0) if len(answer) > 1 else answer[0]
+        if callable(answer):
+            answer = answer(params)
         if isinstance(answer, BaseException):
             raise answer
         return type("Http", (), {"status_code": 200})(), answer
@@ -79,6 +87,43 @@ def endpoint(**changes: Any) -> dict[str, Any]:
         ],
         **changes,
     }
+
+
+def variants(weights: dict[str, float], **changes: Any) -> list[dict[str, Any]]:
+    """Production variants with these weights, as DescribeEndpoint gives them."""
+    return [
+        {
+            "VariantName": name,
+            "CurrentWeight": weight,
+            "DesiredWeight": weight,
+            "CurrentInstanceCount": 1,
+            "DesiredInstanceCount": 1,
+            **changes,
+        }
+        for name, weight in weights.items()
+    ]
+
+
+def container_stack(pattern: str, mode: str, *hostnames: str) -> dict[str, Any]:
+    """An endpoint whose model is several containers."""
+    outputs = {
+        "EndpointName": f"{pattern}-dev",
+        "EndpointConfigName": "config-2",
+        "VariantNames": "primary",
+        "ContainerHostnames": ",".join(hostnames),
+        "InferenceMode": mode,
+    }
+    return stack(pattern, "SeveralContainers", outputs=outputs)
+
+
+def ab_stack(*names: str) -> dict[str, Any]:
+    """An A/B test with these variants."""
+    outputs = {
+        "EndpointName": "ab-test-dev",
+        "EndpointConfigName": "config-2",
+        "VariantNames": ",".join(names),
+    }
+    return stack("ab-test", "AbTest", outputs=outputs)
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

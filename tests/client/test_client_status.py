@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from tests.client.fakes import ScriptedAws, endpoint, stack
+from tests.client.fakes import ScriptedAws, container_stack, endpoint, stack
 
 Run = Callable[..., Result]
 
@@ -67,7 +67,9 @@ def test_a_healthy_endpoint(deployed: ScriptedAws, run: Run) -> None:
     assert variant["last_hour"]["invocations"] == 1234
     assert variant["last_hour"]["errors_4xx"] is None
     assert variant["last_hour"]["model_latency_p99_ms"] == 9.5
-    assert pattern["alarms"] == [{"name": "RealtimeInference-Idle", "state": "ALARM", "reason": "no calls", "metric": ""}]
+    assert pattern["alarms"] == [
+        {"name": "RealtimeInference-Idle", "state": "ALARM", "reason": "no calls", "metric": ""}
+    ]
     asked = [params["body"] for name, params in deployed.calls if name == "DescribeAlarms"]
     assert asked
     assert all(b"RealtimeInference-Idle" in body for body in asked)
@@ -182,3 +184,50 @@ def test_one_of_two_patterns_with_a_problem_decides(deployed: ScriptedAws, run: 
     assert run("status").exit_code == 2
     assert run("status", "realtime").exit_code == 0
     assert run("status", "--stack", "Nothing").exit_code == 1
+
+
+def test_containers_of_an_endpoint(aws: ScriptedAws, run: Run) -> None:
+    # GIVEN a pipeline of two, one of which fails
+    aws.deploy(container_stack("inference-pipeline", "Serial", "normalize", "classify"))
+    aws.answers["DescribeEndpoint"] = endpoint()
+
+    def figures(params: dict[str, Any]) -> dict[str, Any]:
+        if b"ContainerName" not in params["body"]:
+            return {"MetricDataResults": []}
+        values = {"m0_latency_p50_ms": 1_500.0, "m1_invocations": 20.0, "m1_errors_5xx": 3.0}
+        return {"MetricDataResults": [{"Id": key, "Values": [value]} for key, value in values.items()]}
+
+    aws.answers["GetMetricData"] = figures
+
+    # WHEN
+    result, shown = run("status", "--json"), run("status")
+
+    # THEN
+    found = only_pattern(result)["endpoint"]
+    assert found["inference_mode"] == "Serial"
+    normalize, classify = found["containers"]
+    assert (normalize["hostname"], normalize["last_hour"]["latency_p50_ms"]) == ("normalize", 1.5)
+    assert (classify["last_hour"]["invocations"], classify["last_hour"]["errors_5xx"]) == (20, 3)
+    assert "passes through all, in this order" in shown.stdout
+    assert "normalize" in shown.stdout
+
+
+def test_a_shadow_variant_and_a_version_are_shown(aws: ScriptedAws, run: Run) -> None:
+    outputs = {"EndpointName": "blue-green-dev", "EndpointConfigName": "config-2", "ModelVersion": "v3"}
+    aws.deploy(stack("blue-green", "BlueGreenDeployment", outputs=outputs))
+    shadow = {
+        "VariantName": "shadow",
+        "CurrentWeight": 0.5,
+        "CurrentInstanceCount": 1,
+        "DesiredInstanceCount": 1,
+    }
+    aws.answers["DescribeEndpoint"] = endpoint(ShadowProductionVariants=[shadow])
+    result, shown = run("status", "--json"), run("status")
+    found = only_pattern(result)["endpoint"]
+    assert found["version"] == "v3"
+    assert [(one["name"], one["shadow"]) for one in found["variants"]] == [
+        ("primary", False),
+        ("shadow", True),
+    ]
+    assert "shadow (shadow)" in shown.stdout
+    assert "(version v3)" in shown.stdout
