@@ -137,25 +137,21 @@ class Clip:
                         kept = kept[::2]
                         every *= 2
                 frames += 1
-        if frames < self._announced * (1 - _MISSING_FRAMES) - 2:
-            refuse(
-                f"the video ends after {frames:,} frames, but announces {self._announced:,}: "
-                "it is truncated or damaged; send the whole file"
-            )
+        self._check_complete(frames)
         return Survey(frames, kept)
 
     def frames(self) -> Iterator[tuple[float, Image]]:
         """Yield time in seconds and picture of each frame, reduced to `working_size`.
 
         Raises:
-            RequestError: 400, frames differ in size.
+            RequestError: 400, frames differ in size or, at the end, some are missing.
         """
         with self._capture() as capture:
             index, last = 0, -1.0
             while True:
                 there, frame = capture.read()
                 if not there or frame is None:
-                    return
+                    break
                 time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 # a clock that stands still or goes back is none
                 if not math.isfinite(time) or time <= last:
@@ -163,6 +159,14 @@ class Clip:
                 last = time
                 yield time, self._reduced(frame, index)
                 index += 1
+        self._check_complete(index)
+
+    def _check_complete(self, frames: int) -> None:
+        if frames < self._announced * (1 - _MISSING_FRAMES) - 2:
+            refuse(
+                f"the video ends after {frames:,} frames, but announces {self._announced:,}: "
+                "it is truncated or damaged; send the whole file"
+            )
 
     def _reduced(self, frame: Image, index: int) -> Image:
         if frame.shape[:2] != (self.height, self.width):
