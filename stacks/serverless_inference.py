@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import aws_cdk as cdk
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sagemaker_serving.alarms import AlarmThresholds, AlarmWindow, Severity
 from sagemaker_serving.endpoint import ServedVariant, ServingEndpoint
-from sagemaker_serving.errors import Findings
+from sagemaker_serving.errors import Finding, Findings, InvalidConfiguration
 from sagemaker_serving.monitoring import EndpointMonitoring
 from sagemaker_serving.scaling_policies import AutoScaling, TargetTracking
 from sagemaker_serving.storage import AlarmTopic, EncryptionKey
@@ -100,11 +100,19 @@ class ServerlessAlarmSettings(Section):
         return AlarmWindow(evaluation_periods=self.evaluation_minutes)
 
 
-class ServerlessSettings(PatternSettings):
-    """The section ``patterns.serverless`` of a configuration file.
+_EXCLUDED = {
+    "data_capture": "serverless endpoints record no requests",
+    "variants": "a serverless endpoint has one production variant",
+    "shadow": "shadow variants copy from instances only",
+    "deployment": "serverless endpoints are updated without deployment guardrails",
+    "endpoint": "serverless endpoints have no instances",
+}
+"""Sections of other patterns that people look for here, and why there are none (developer guide, serverless
+endpoints, feature exclusions; guardrails exclusions)."""
 
-    There is no deployment policy: SageMaker's guardrails are for endpoints on instances.
-    """
+
+class ServerlessSettings(PatternSettings):
+    """The section ``patterns.serverless`` of a configuration file."""
 
     keys: ClassVar[dict[str, str]] = {
         "scaling.min_capacity": "scaling.min_provisioned_concurrency",
@@ -115,6 +123,19 @@ class ServerlessSettings(PatternSettings):
     serverless: ServerlessVariantSettings
     scaling: ProvisionedScalingSettings | None = None
     alarms: ServerlessAlarmSettings = ServerlessAlarmSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _say_what_is_excluded(cls, given: Any) -> Any:
+        """A reason instead of "there is no such key here"."""
+        found = [
+            Finding(key, value, f"{_EXCLUDED[key]} (developer guide, serverless endpoints)", "remove it")
+            for key, value in (given.items() if isinstance(given, dict) else ())
+            if key in _EXCLUDED
+        ]
+        if found:
+            raise InvalidConfiguration("patterns.serverless", found)
+        return given
 
     def build(self) -> None:
         """Refuse sections that do not fit together."""

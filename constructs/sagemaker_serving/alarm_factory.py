@@ -85,7 +85,7 @@ class AlarmFactory:
             at_least: So many raise it.
         """
         self._alarm(
-            subject,
+            f"{subject} {severity}",
             metric,
             threshold=at_least,
             comparison=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,

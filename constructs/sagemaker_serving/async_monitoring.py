@@ -45,7 +45,7 @@ def async_alarms(
     watch_instances(factory, metrics, instance_type, thresholds, window)
     for severity, failures in thresholds.failed_requests.items():
         failed = metrics.failed(period=window.period)
-        factory.once(f"failed requests {severity}", failed, severity, at_least=failures)
+        factory.once("failed requests", failed, severity, at_least=failures)
     factory.once("expired requests", metrics.expired(period=window.period), Severity.CRITICAL)
     lost = metrics.notification_failures(period=window.period)
     factory.once("failed notifications", lost, Severity.CRITICAL)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Annotations, Match, Template
 
+from sagemaker_serving.artifacts import ModelArtifact
 from sagemaker_serving.errors import InvalidConfiguration
 from sagemaker_serving.model import Container, ServingModel
 from sagemaker_serving.network import VpcAttachment
@@ -151,3 +153,25 @@ def test_all_that_is_wrong_with_a_container_is_told_at_once(
     assert message.startswith("Test/Model: 4 problems")
     for part in ("SAGEMAKER_BIND_TO_PORT", "1ST", "LONG", "containers[0].hostname = 'under_score'"):
         assert part in message
+
+
+@pytest.mark.parametrize("where", ["own", "shared"])
+def test_what_installs_packages_at_the_start_cannot_be_cut_off_from_the_network(
+    stack: cdk.Stack, container: MakeContainer, tmp_path: Path, where: str
+) -> None:
+    # GIVEN a model's directory, with a requirements.txt there or in a folder that is laid over it
+    own, shared = tmp_path / "own", tmp_path / "shared"
+    for folder in (own, shared):
+        folder.mkdir()
+    (own / "inference.py").write_text("def model_fn(model_dir): ...")
+    (shared / "formats.py").write_text("")
+    (tmp_path / where / "requirements.txt").write_text("opencv-python-headless==5.0.0.93")
+    packed = container(artifact=ModelArtifact.from_directory(own, shared=[shared]))
+    # WHEN AWS's image is to run it without a network THEN that is refused
+    with pytest.raises(InvalidConfiguration) as caught:
+        ServingModel(stack, "Isolated", containers=[packed], network_isolation=True)
+    message = str(caught.value)
+    assert "network_isolation = 'on, with a requirements.txt for containers[0]'" in message
+    assert "install what it names when the container starts" in message
+    # AND with a network it is not
+    assert ServingModel(stack, "Connected", containers=[packed])

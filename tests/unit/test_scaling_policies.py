@@ -10,10 +10,12 @@ from aws_cdk import aws_applicationautoscaling as autoscaling
 from aws_cdk.assertions import Template
 
 from sagemaker_serving.errors import Findings, InvalidConfiguration
-from sagemaker_serving.scaling_policies import AutoScaling, TargetTracking
+from sagemaker_serving.scaling_policies import AutoScaling, TargetTracking, WakeFromZero
 from sagemaker_serving.variants import InstanceVariant
 
 MAKERS = [
+    TargetTracking.backlog_per_instance,
+    TargetTracking.provisioned_concurrency_utilization,
     TargetTracking.invocations_per_instance,
     TargetTracking.concurrent_requests,
     TargetTracking.cpu_utilization,
@@ -63,9 +65,9 @@ def test_a_target_is_a_number_above_zero(make: Any, target: object) -> None:
 @pytest.mark.parametrize("cooldown", ["scale_in_cooldown", "scale_out_cooldown"])
 def test_a_cooldown_is_whole_seconds(make: Any, cooldown: str) -> None:
     with pytest.raises(InvalidConfiguration, match=f"{cooldown} = '0.5 s'"):
-        make(10, **{cooldown: cdk.Duration.millis(500)})
+        make(1, **{cooldown: cdk.Duration.millis(500)})
     with pytest.raises(InvalidConfiguration, match=f"{cooldown} = 300: must be a duration"):
-        make(10, **{cooldown: 300})
+        make(1, **{cooldown: 300})
 
 
 def test_all_that_is_wrong_with_a_policy_is_said_at_once() -> None:
@@ -84,6 +86,14 @@ def test_all_that_is_wrong_with_a_policy_is_said_at_once() -> None:
         ({"min_capacity": 3, "max_capacity": 2}, "max_capacity = 2: must be at least min_capacity, 3"),
         ({"policies": []}, "without a policy nothing scales"),
         (
+            {"min_capacity": 0},
+            "policies = ['InvocationsPerInstance']: with min_capacity 0 nothing starts the first instance",
+        ),
+        (
+            {"policies": [TargetTracking.backlog_per_instance(3), WakeFromZero()]},
+            "policies = 'HasBacklogWithoutCapacity': with min_capacity 1 there is always an instance",
+        ),
+        (
             {"policies": [TargetTracking.cpu_utilization(50), TargetTracking.cpu_utilization(70)]},
             "policies = 'CpuUtilization': two policies for one metric",
         ),
@@ -93,6 +103,20 @@ def test_all_that_is_wrong_with_a_policy_is_said_at_once() -> None:
 def test_an_illegal_range_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidConfiguration) as caught:
         scaling(**arguments)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"instances": 0}, "instances = 0: must be a whole number of at least 1"),
+        ({"cooldown": cdk.Duration.millis(1)}, "cooldown = '0.001 s'"),
+    ],
+    ids=["instances", "cooldown"],
+)
+def test_waking_starts_at_least_one_instance(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
+        WakeFromZero(**arguments)
     assert message in str(caught.value)
 
 
