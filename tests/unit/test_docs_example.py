@@ -42,5 +42,24 @@ def test_an_example_of_the_constructs_page_synthesises(tmp_path: Path, stack: st
     assert policy["TrafficRoutingConfiguration"]["Type"] == routing
 
 
+def test_the_example_of_asynchronous_and_serverless_endpoints_synthesises(tmp_path: Path) -> None:
+    # GIVEN the page's example with both kinds of endpoints WHEN it is run as an app
+    [code] = [example for example in EXAMPLES if 'cdk.Stack(app, "Videos")' in example]
+    resources = synthesised(code, tmp_path)
+    # THEN one of them is asynchronous and sleeps at zero, and the other has no instances
+    configs = [
+        item["Properties"] for item in resources.values() if item["Type"] == "AWS::SageMaker::EndpointConfig"
+    ]
+    [queued] = [one for one in configs if "AsyncInferenceConfig" in one]
+    [serverless] = [one for one in configs if one is not queued]
+    assert "ServerlessConfig" in serverless["ProductionVariants"][0]
+    [target] = [
+        item["Properties"]
+        for item in resources.values()
+        if item["Type"] == "AWS::ApplicationAutoScaling::ScalableTarget"
+    ]
+    assert target["MinCapacity"] == 0
+
+
 def test_no_example_of_the_constructs_page_is_left_out() -> None:
-    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES) == 3
