@@ -12,7 +12,7 @@ from rich.text import Text
 from client.ab.comparison import Comparison, compare
 from client.ab.labelled import default_file, read_labelled
 from client.ab.sending import Share, count_shares
-from client.ab.view import show_comparison, show_weights, verdict
+from client.ab.view import show_comparison, verdict
 from client.ab.weights import shift
 from client.commands import redeploy_command
 from client.connection import Connection
@@ -240,7 +240,8 @@ def _redeploy(connection: Connection, deployed: DeployedPattern) -> str:
 
 
 def _weights_name(endpoint: EndpointStatus) -> str:
-    return show_weights(endpoint.production_variants)
+    weights = " : ".join(f"{one.weight or 0:g}" for one in endpoint.production_variants)
+    return f"weights {weights}"
 
 
 def _say(phase: Phase) -> None:

@@ -120,7 +120,8 @@ def demo_inference_pipeline(connection: Connection, deployed: DeployedPattern) -
     """
     endpoint = wait_until_in_service(connection, deployed)
     hostnames = deployed.container_hostnames
-    err.print(f"endpoint {endpoint.name} is InService; one request passes {' -> '.join(hostnames)}")
+    way = " -> ".join(hostnames)
+    err.print(f"endpoint {endpoint.name} is InService; one request passes {way}", soft_wrap=True)
     target = Target(endpoint.name, accept="application/json")
     payload = from_texts(RAW)
     answer = invoke(connection, target, payload)
@@ -131,7 +132,7 @@ def demo_inference_pipeline(connection: Connection, deployed: DeployedPattern) -
         "Latencies are each container's own (ContainerLatency, of the last ten minutes). What passes between "
         "the stages stays in the instance: a caller sees only the last stage's answer."
     )
-    if not any(found.get("invocations") for found in stages.values()):
+    if not any(one.get("invocations") for one in stages.values()):
         note += " CloudWatch has no figures yet: AWS publishes them within a few minutes, see `status`."
     name = deployed.pattern
     steps = client_steps(

@@ -40,7 +40,7 @@ class Phase:
         seconds: How long it took.
         reason: What SageMaker says about the end; empty if nothing.
         canary_share: Part of the traffic that may meet the new version before the alarm sees it, 0 to 1.
-        failed_after: Requests that failed after the rollback had ended.
+        failed_after: Requests that began after the rollback had ended, and failed.
         fleets: Requests by version, from CloudWatch.
     """
 
@@ -58,7 +58,7 @@ class Phase:
 
     def worst_share(self) -> float:
         """Part of the requests that failed, from the first failure to the last."""
-        failed = [one.at for one in self.counts.samples if one.error]
+        failed = [one.ended for one in self.counts.samples if one.error]
         if not failed:
             return 0.0
         meanwhile = self.counts.between(min(failed), max(failed))
@@ -84,7 +84,7 @@ class Phase:
             findings.append("no request met the bad version, so nothing was shown")
         if self.failed_after:
             findings.append(f"{self.failed_after:,} requests failed after the rollback")
-        failed = [one.at for one in self.counts.samples if one.error]
+        failed = [one.ended for one in self.counts.samples if one.error]
         if failed:
             meanwhile = self.counts.between(min(failed), max(failed))
             # the first and the last of these failed because they were chosen so
@@ -181,7 +181,7 @@ class Releases:
             time.monotonic() - began,
             ending.reason,
             self._canary_share() if expected == ROLLED_BACK else 0.0,
-            counts.between(ending.ended_at, math.inf).failed if expected == ROLLED_BACK else 0,
+            counts.begun_after(ending.ended_at).failed if expected == ROLLED_BACK else 0,
             self._fleets(time.monotonic() - began),
         )
 

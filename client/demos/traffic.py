@@ -25,12 +25,14 @@ class Sample:
     """One request.
 
     Args:
-        at: When it ended, on the monotonic clock.
+        began: When it began, on the monotonic clock.
+        ended: When it ended.
         variant: Who answered; empty if it failed.
         error: What went wrong; empty if nothing.
     """
 
-    at: float
+    began: float
+    ended: float
     variant: str
     error: str
 
@@ -47,7 +49,7 @@ class Counts:
     def of_answers(cls, variants: Iterable[str]) -> Counts:
         """Requests that were all answered, by who answered."""
         now = time.monotonic()
-        return cls([Sample(now, variant, "") for variant in variants])
+        return cls([Sample(now, now, variant, "") for variant in variants])
 
     @property
     def total(self) -> int:
@@ -61,16 +63,21 @@ class Counts:
 
     def between(self, start: float, end: float) -> Counts:
         """Those that ended in a span of the monotonic clock."""
-        return Counts([one for one in self.samples if start <= one.at <= end])
+        return Counts([one for one in self.samples if start <= one.ended <= end])
+
+    def begun_after(self, start: float) -> Counts:
+        """Those that began after a moment of the monotonic clock: what was before it cannot show in them."""
+        return Counts([one for one in self.samples if one.began > start])
 
     def per_second(self) -> list[tuple[int, int]]:
         """Requests and failures in each second, from the first to the last."""
         if not self.samples:
             return []
-        begun = self.samples[0].at
-        seconds = [[0, 0] for _ in range(int(max(one.at for one in self.samples) - begun) + 1)]
+        first = min(one.ended for one in self.samples)
+        last = max(one.ended for one in self.samples)
+        seconds = [[0, 0] for _ in range(int(last - first) + 1)]
         for one in self.samples:
-            second = seconds[max(0, int(one.at - begun))]
+            second = seconds[int(one.ended - first)]
             second[0] += 1
             second[1] += bool(one.error)
         return [(total, failed) for total, failed in seconds]
@@ -124,7 +131,7 @@ class SteadyTraffic:
         return Counts(self._samples[mark:])
 
     def wait_for(self, requests: int, *, within: float) -> Counts:
-        """Let so many more requests end.
+        """Let so many requests begin and end from now on; gives those.
 
         Args:
             requests: How many.
@@ -133,15 +140,17 @@ class SteadyTraffic:
         Raises:
             UserError: It takes longer.
         """
-        mark, deadline = self.mark, time.monotonic() + within
-        while self.mark - mark < requests:
-            if time.monotonic() > deadline:
+        mark, now = self.mark, time.monotonic()
+        while True:
+            counts = self.since(mark).begun_after(now)
+            if counts.total >= requests:
+                return counts
+            if time.monotonic() > now + within:
                 raise UserError(
-                    f"Only {self.mark - mark} of {requests} requests were answered in {within:g} s",
+                    f"Only {counts.total} of {requests} requests were answered in {within:g} s",
                     "The endpoint is slow or does not answer; look at its status and logs.",
                 )
             time.sleep(_LOOK_SECONDS)
-        return self.since(mark)
 
     def _call(self, delay: float) -> None:
         due = time.monotonic() + delay
@@ -151,13 +160,14 @@ class SteadyTraffic:
             due = max(due + self._pause, time.monotonic() - self._pause)
 
     def _request(self) -> Sample:
+        began = time.monotonic()
         try:
             answer = self._client.invoke_endpoint(**self._parameters)
             answer["Body"].read()
         except ClientError as error:
             status = error.response.get("OriginalStatusCode")
             code = error.response.get("Error", {}).get("Code", "Unknown")
-            return Sample(time.monotonic(), "", f"{code} (model: {status})" if status else str(code))
+            return Sample(began, time.monotonic(), "", f"{code} (model: {status})" if status else str(code))
         except (BotoCoreError, OSError) as error:
-            return Sample(time.monotonic(), "", type(error).__name__)
-        return Sample(time.monotonic(), answer.get("InvokedProductionVariant", ""), "")
+            return Sample(began, time.monotonic(), "", type(error).__name__)
+        return Sample(began, time.monotonic(), answer.get("InvokedProductionVariant", ""), "")

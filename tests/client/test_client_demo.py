@@ -134,4 +134,6 @@ def test_a_pattern_without_a_demo(aws: ScriptedAws, run: Run) -> None:
     aws.deploy(stack("batch", "BatchInference"))
     result = run("demo", "batch")
     assert result.exit_code == 1
-    assert "There is one of: ab-test, blue-green, inference-pipeline, multi-container, realtime" in result.stderr
+    assert (
+        "There is one of: ab-test, blue-green, inference-pipeline, multi-container, realtime" in result.stderr
+    )
