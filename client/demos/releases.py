@@ -24,6 +24,8 @@ from client.watch.view import deployment_view, ending_words
 
 # chance alone makes more failures than this many standard errors once in 30,000 times
 _STANDARD_ERRORS = 4
+_REQUESTS_AFTER = 50
+_REQUESTS_WITHIN_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,8 @@ class Releases:
         result = ending.result
         if (status == 0) is not (result == COMPLETED):
             result = f"{result}, but the deploy command's exit status was {status}"
+        # what comes after the end belongs to it: all of these have to be answered
+        self._traffic.wait_for(_REQUESTS_AFTER, within=_REQUESTS_WITHIN_SECONDS)
         counts = self._traffic.since(mark)
         return Phase(
             name,
