@@ -4,7 +4,8 @@ A request is in one of three places: waiting, in work, or ended with its notice 
 
 - it is accepted when the journal has it, and only then answered with 202;
 - it goes to the instance with the fewest requests, oldest request first, at most so many at a time;
-- when its model server goes away, it goes back to its old place in the queue;
+- when its model server goes away, it goes back to its old place in the queue; from the second time on it gets
+  an instance for itself, so that one which kills its server takes no others with it;
 - its ending is in the journal, with its notice, before the notice is sent: after a crash the notice is sent,
   but the work is not done again.
 """
@@ -30,15 +31,15 @@ from sandbox.async_queue.notices import Publisher, compose
 from sandbox.async_queue.request import AsyncRequest, Ending, Notice
 from sandbox.async_queue.work import Assignment, Work
 from sandbox.clock import Clock
-from sandbox.fleet import Instance
 from sandbox.runtime.answers import SERVING
 from sandbox.store import Endpoint, Params
 from sandbox.traffic import Target
 
 log = logging.getLogger(__name__)
 
-# a request that takes its model server with it must not do so for ever
-MAX_LOSSES = 5
+# a request that takes its model server with it must not do so for ever, nor harm others
+ALONE_AFTER = 2
+MAX_LOSSES = 6
 _LOST = (
     "ClientError: Received server error (0) from model. "
     "See the SageMaker Endpoint logs in your account for more information."
@@ -193,8 +194,8 @@ class EndpointQueue:
             self._wake.clear()
             try:
                 self._expire()
-                while self._waiting and (free := self._free_instance()) is not None:
-                    self._start(*free)
+                while self._start_next():
+                    pass
             except Exception:
                 log.exception("the queue of endpoint %s stumbled", self.endpoint.name)
             with contextlib.suppress(TimeoutError):
@@ -213,8 +214,32 @@ class EndpointQueue:
         routes = self.endpoint.routes
         return [] if routes is None or self.endpoint.status not in SERVING else routes.with_weight()
 
-    def _free_instance(self) -> tuple[Target, Instance] | None:
-        """An instance that may take a request: of the variant whose turn it is, or else of any other."""
+    def _start_next(self) -> bool:
+        """Hand the oldest request to an instance, if there is one that is free; whether it was."""
+        while self._order and self._order[0] not in self._waiting:
+            heapq.heappop(self._order)  # it has expired
+        if not self._order:
+            return False
+        number = self._order[0]
+        assigned = self._assign(self._waiting[number], alone=self._losses.get(number, 0) >= ALONE_AFTER)
+        if assigned is None:
+            return False
+        job, places = assigned
+        heapq.heappop(self._order)
+        self._in_work[number] = self._waiting.pop(number)
+        self._spawn(self._serve(job, places))
+        return True
+
+    def _assign(self, request: AsyncRequest, *, alone: bool) -> tuple[Assignment, int] | None:
+        """An instance that may take a request: of the variant whose turn it is, or else of any other.
+
+        Args:
+            request: The request.
+            alone: It wants an instance for itself.
+
+        Returns:
+            The assignment, and how many places of the instance it takes.
+        """
         targets = self._targets()
         if not targets:
             return None
@@ -223,9 +248,11 @@ class EndpointQueue:
         chosen = routes.choose(random.random)
         for target in (chosen, *(each for each in targets if each is not chosen)):
             fleet = target.variant.fleet
-            instance = fleet.try_acquire(self._concurrency(fleet.model.request))
+            limit = self._concurrency(fleet.model.request)
+            places = limit if alone else 1
+            instance = fleet.try_acquire(limit, places)
             if instance is not None:
-                return target, instance
+                return Assignment(request, target, instance, self._config), places
         return None
 
     def _concurrency(self, model: Params) -> int:
@@ -244,13 +271,7 @@ class EndpointQueue:
         assert self.endpoint.async_inference is not None  # noqa: S101 - only such endpoints have a queue
         return self.endpoint.async_inference
 
-    def _start(self, target: Target, instance: Instance) -> None:
-        while (number := heapq.heappop(self._order)) not in self._waiting:
-            pass  # it has expired
-        request = self._in_work[number] = self._waiting.pop(number)
-        self._spawn(self._serve(Assignment(request, target, instance, self._config)))
-
-    async def _serve(self, job: Assignment) -> None:
+    async def _serve(self, job: Assignment, places: int) -> None:
         request, fleet = job.request, job.target.variant.fleet
         waited = (time.time() - request.received_at) * 1000
         try:
@@ -266,7 +287,7 @@ class EndpointQueue:
             self._measures.record("TimeInBacklog", "Milliseconds", max(0.0, round(waited)), job.variant)
             await self._end(request, ending, job.variant)
         finally:
-            fleet.release(job.instance)
+            fleet.release(job.instance, places)
             self._wake.set()
 
     def _again(self, job: Assignment, *, received: bool) -> None:

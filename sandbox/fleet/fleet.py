@@ -163,23 +163,24 @@ class Fleet:
         instance.in_flight += 1
         return instance
 
-    def try_acquire(self, limit: int) -> Instance | None:
-        """The least busy instance, counted as `acquire` does; None if each has so many in flight already.
+    def try_acquire(self, limit: int, places: int = 1) -> Instance | None:
+        """The least busy instance, counted as `acquire` does; None if it has no room.
 
         Args:
             limit: Invocations that an instance may work on at a time.
+            places: For how many of them this one counts; `limit` makes it the only one.
         """
         if not self._serving:
             return None
         instance = self._least_busy()
-        if instance.in_flight >= limit:
+        if instance.in_flight + places > limit:
             return None
-        instance.in_flight += 1
+        instance.in_flight += places
         return instance
 
-    def release(self, instance: Instance) -> None:
+    def release(self, instance: Instance, places: int = 1) -> None:
         """The invocation that got this instance has ended."""
-        instance.in_flight -= 1
+        instance.in_flight -= places
         if instance.in_flight == 0:
             instance.idle.set()
 

@@ -41,12 +41,15 @@ async def capitals(request: Request) -> bytes:
 class QueueFleet(FakeFleet):
     """A fake fleet that a queue can take instances of."""
 
-    def try_acquire(self, limit: int) -> FakeInstance | None:
+    def try_acquire(self, limit: int, places: int = 1) -> FakeInstance | None:
         instance = min(self.in_service(), key=lambda each: each.in_flight, default=None)
-        if instance is None or instance.in_flight >= limit:
+        if instance is None or instance.in_flight + places > limit:
             return None
-        instance.in_flight += 1
+        instance.in_flight += places
         return instance
+
+    def release(self, instance: FakeInstance, places: int = 1) -> None:
+        instance.in_flight -= places
 
 
 class QueueFleets(FakeFleets):
@@ -72,12 +75,12 @@ class AsyncPlane(Plane):
         self.events = EventPublisher(self.stores)
         self.events.connect(self.bus.put)
         self._clients: list[Any] = []
-        self._folder = tmp / "queues"
+        self.folder = tmp / "queues"
         self._work_dir = tmp / "work"
         self._start()
 
     def _start(self) -> None:
-        self.queues = AsyncQueues(self._folder, self.cloud, self.metrics, self.logs, self.clock)
+        self.queues = AsyncQueues(self.folder, self.cloud, self.metrics, self.logs, self.clock)
         self.deployments = Deployments(
             self.stores, self.fleets, self.cloud, self.clock, self.events, self.queues
         )

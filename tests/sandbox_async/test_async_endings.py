@@ -85,7 +85,7 @@ def test_a_request_that_the_model_refuses(plane: AsyncPlane, answerer: Any, body
     # WHEN a request is worked on
     answer = plane.submit(b"x", InferenceId="one")
 
-    # THEN its failure is in S3 as the model gave it, the message is on the error topic, the model was asked once
+    # THEN its failure is in S3 as the model gave it, the error topic was told, the model was asked once
     (message,) = plane.endings(1)
     assert plane.cloud.results("error") == [message]
     assert message["invocationStatus"] == "Failed"
