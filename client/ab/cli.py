@@ -192,7 +192,7 @@ def compare_variants(
     if as_json:
         print_json({"endpoint": deployed.endpoint_name, "file": str(labelled.path), **result.as_dict()})
     else:
-        show_comparison(result, str(labelled))
+        show_comparison(result, labelled)
     if result.unanswered:
         raise typer.Exit(3)
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from client.ab.comparison import Comparison
+from client.ab.labelled import LabelledFile
 from client.ab.sending import Share
 from client.ab.statistics import CONFIDENCE, POWER, difference_interval, texts_to_decide
 from client.ab.weights import shares
@@ -75,10 +76,11 @@ def show_shares(counted: Sequence[Share]) -> None:
     out.print(table)
 
 
-def show_comparison(result: Comparison, texts: str) -> None:
+def show_comparison(result: Comparison, labelled: LabelledFile) -> None:
     """Accuracies, the test, and what they mean."""
     counts, test = result.counts, result.test
-    table = Table(header_style="bold", title=f"Accuracy on {texts}", title_justify="left")
+    out.print(Text(f"Accuracy on {labelled}", style="italic"), soft_wrap=True)
+    table = Table(header_style="bold")
     table.add_column("variant")
     for heading in ("right", "of", "accuracy", f"{100 * CONFIDENCE:.0f} % interval"):
         table.add_column(heading, justify="right")
@@ -110,6 +112,8 @@ def show_comparison(result: Comparison, texts: str) -> None:
             out.print(Text.assemble(f"  {count:,} x ", plain(told)), soft_wrap=True)
     style = "bold green" if result.better else "bold yellow"
     out.print(Text(verdict(result), style=style), soft_wrap=True)
+    if labelled.advice and not result.better:
+        out.print(Text(labelled.advice, style="dim"), soft_wrap=True)
 
 
 def verdict(result: Comparison) -> str:

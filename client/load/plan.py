@@ -62,6 +62,8 @@ class LoadPlan:
     def __str__(self) -> str:
         kind = f"{self.rate:g} requests/s" if self.rate is not None else f"{self.concurrency} callers"
         limit = "" if self.requests == MAX_REQUESTS else f", {self.requests:,} requests at most"
+        if limit and self.duration_seconds == MAX_DURATION_SECONDS:
+            return f"{self.requests:,} requests, {kind}"
         return f"{kind} for {self.duration_seconds:g} s{limit}"
 
 

@@ -27,6 +27,7 @@ def test_rows_as_nsmc_has_them(tmp_path: Path) -> None:
     # THEN texts and labels are there, the empty one is counted
     assert found.rows == [LabelledText("재밌\x85어요", "positive"), LabelledText("별로", "negative")]
     assert found.empty == 1
+    assert not found.advice
     assert str(found) == "2 texts of labelled.tsv (1 rows without a text left out)"
 
 
@@ -81,6 +82,7 @@ def test_the_reviews_that_come_with_the_client_are_half_and_half() -> None:
     assert (labels.count("positive"), labels.count("negative")) == (20, 20)
     assert len({row.text for row in found.rows}) == 40
     assert found.empty == 0
+    assert "NSMC_DIR" in found.advice
 
 
 def test_nsmc_is_found_by_its_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,6 +173,7 @@ def test_an_ab_test_from_the_first_request_to_the_dropped_loser(
         "TargetVariant challenger",
         "McNemar",
         "Not decided",
+        "tell models apart only if they are far apart",
         "left: champion",
     ):
         assert words in result.stdout
