@@ -111,6 +111,7 @@ class EndpointQueue:
         """
         loop = asyncio.get_running_loop()
         contents = await loop.run_in_executor(self._executor, self._journal.open)
+        await loop.run_in_executor(self._executor, self._work.tidy, contents.waiting.keys())
         self._last = contents.last
         for request in contents.waiting.values():
             self._enqueue(request)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,10 +80,19 @@ class Work:
         self._upstream = upstream
         self._measures = measures
         self._executor = executor
+        self._attempts = itertools.count()
 
     def body_file(self, number: int) -> Path:
         """Where the body of a request lies that brought it along."""
         return self._folder / f"{number}.body"
+
+    def tidy(self, waiting: Collection[int]) -> None:
+        """Remove what a crash has left: files of attempts, and bodies of no request that waits. Blocking."""
+        for attempt in self._folder.glob("*.attempt"):
+            shutil.rmtree(attempt, ignore_errors=True)
+        for body in self._folder.glob("*.body"):
+            if body.stem not in map(str, waiting):
+                body.unlink(missing_ok=True)
 
     async def run(self, job: Assignment) -> Ending:
         """Work on a request until it has an ending; output or failure is in S3 then.
@@ -226,14 +236,13 @@ class Work:
 
     @contextlib.asynccontextmanager
     async def _scratch(self, number: int) -> AsyncIterator[Path]:
-        """A folder for the files of one attempt."""
-        loop = asyncio.get_running_loop()
-        folder = self._folder / f"{number}.work"
-        await loop.run_in_executor(self._executor, lambda: folder.mkdir(parents=True, exist_ok=True))
+        """A folder for the files of one attempt, of its own: the last one's may still be on its way out."""
+        folder = self._folder / f"{number}-{next(self._attempts)}.attempt"
+        await asyncio.get_running_loop().run_in_executor(self._executor, folder.mkdir)
         try:
             yield folder
         finally:
-            # not awaited by a task that is being cancelled
+            # not awaited, as the task may be cancelled
             self._executor.submit(shutil.rmtree, folder, ignore_errors=True)
 
 

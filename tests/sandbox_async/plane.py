@@ -163,6 +163,14 @@ class AsyncPlane(Plane):
         self.until(lambda: len(self.cloud.results()) >= count, seconds)
         return self.cloud.results()
 
+    def ids(self) -> list[str]:
+        """Inference IDs of the notifications, in order."""
+        return [message["inferenceId"] for message in self.cloud.results()]
+
+    def completed(self) -> list[bool]:
+        """Whether each notification tells of a success."""
+        return [message["invocationStatus"] == "Completed" for message in self.cloud.results()]
+
     def quiet(self, endpoint: Endpoint) -> None:
         """Wait until the endpoint's queue has nothing to do any more."""
         self.until(lambda: self.queues.backlog(endpoint) == 0)

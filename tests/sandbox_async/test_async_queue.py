@@ -1,44 +1,19 @@
-"""The queue between acceptance and ending: order, concurrency, instances that come, go and die, crashes."""
+"""How the queue hands requests to instances: order, concurrency, model servers that die, large bodies."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import shutil
+import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sandbox.async_queue import notices, queue
-from tests.sandbox_async.cloud import refusal
+from sandbox.async_queue import queue
+from tests.sandbox_async.containers import Gate
 from tests.sandbox_async.plane import AsyncPlane
-from tests.sandbox_runtime.fakes import Close, Request, Reset, http, variant
-
-
-class Gate:
-    """A container that answers when it is let, and counts how many requests it has at a time."""
-
-    def __init__(self) -> None:
-        self.open = False
-        self.now: Counter[int] = Counter()
-        self.most: Counter[int] = Counter()
-        self.bodies: list[bytes] = []
-
-    async def __call__(self, request: Request) -> bytes:
-        port = request.server.port
-        self.now[port] += 1
-        self.most[port] = max(self.most[port], self.now[port])
-        self.bodies.append(request.body)
-        while not self.open:
-            await asyncio.sleep(0.005)
-        self.now[port] -= 1
-        return http(request.body.upper(), content_type="text/plain")
-
-
-def ids(plane: AsyncPlane) -> list[str]:
-    return [message["inferenceId"] for message in plane.cloud.results()]
-
-
-def completed(plane: AsyncPlane) -> list[bool]:
-    return [message["invocationStatus"] == "Completed" for message in plane.cloud.results()]
+from tests.sandbox_runtime.fakes import Close, Request, Reset, http
 
 
 @pytest.mark.parametrize(("concurrency", "count"), [(1, 1), (3, 2)])
@@ -90,7 +65,7 @@ def test_the_oldest_request_comes_first(plane: AsyncPlane) -> None:
     plane.scale(endpoint, 1)
     plane.endings(8)
     assert gate.bodies == [b"%d" % number for number in range(8)]
-    assert ids(plane) == [f"r{number}" for number in range(8)]
+    assert plane.ids() == [f"r{number}" for number in range(8)]
 
 
 @pytest.mark.parametrize("death", [Close, Reset])
@@ -115,8 +90,39 @@ def test_a_request_whose_model_server_dies_is_worked_on_again(
     # THEN the first one is tried again before the second gets its turn, and both have one ending
     plane.endings(2)
     assert attempts == [b"a", b"a", b"a", b"b"]
-    assert ids(plane) == ["a", "b"]
-    assert completed(plane) == [True, True]
+    assert plane.ids() == ["a", "b"]
+    assert plane.completed() == [True, True]
+
+
+def test_files_of_one_attempt_are_not_those_of_the_next(
+    plane: AsyncPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a disk on which removing takes its time, and a model server that dies at the first attempt
+    remove = shutil.rmtree
+
+    def slowly(path: Path, **options: Any) -> None:
+        time.sleep(0.05)
+        remove(path, **options)
+
+    monkeypatch.setattr("sandbox.async_queue.work.shutil.rmtree", slowly)
+    attempts = 0
+
+    async def dies(request: Request) -> bytes:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise Close
+        await asyncio.sleep(0.1)
+        return http(request.body.upper(), content_type="text/plain")
+
+    plane.serve_async(dies)
+
+    # WHEN the second attempt follows at once
+    answer = plane.submit(InputLocation=plane.upload(b"film"))
+
+    # THEN it is not disturbed
+    assert plane.endings(1)[0]["invocationStatus"] == "Completed"
+    assert plane.cloud.read(answer["OutputLocation"]) == b"FILM"
 
 
 def test_half_an_answer_is_no_answer(plane: AsyncPlane) -> None:
@@ -167,112 +173,6 @@ def test_a_request_that_takes_every_model_server_with_it_fails_at_last(plane: As
     assert endings["other"]["invocationStatus"] == "Completed"
 
 
-def test_requests_wait_while_there_is_no_instance(plane: AsyncPlane) -> None:
-    # GIVEN an endpoint at zero instances
-    endpoint = plane.serve_async()
-    plane.scale(endpoint, 0)
-    assert endpoint.variants["AllTraffic"].fleet.in_service() == []
-
-    # WHEN requests come
-    answers = [plane.submit(b"x", InferenceId=f"r{number}") for number in range(4)]
-
-    # THEN they are accepted and wait, until there is one
-    assert {answer["ResponseMetadata"]["HTTPStatusCode"] for answer in answers} == {202}
-    assert plane.queues.backlog(endpoint) == 4
-    plane.scale(endpoint, 2)
-    plane.endings(4)
-    assert completed(plane) == [True] * 4
-
-
-def test_the_queue_survives_a_restart_of_the_fleet_and_an_update_of_the_endpoint(plane: AsyncPlane) -> None:
-    # GIVEN requests that wait for and are in work at an endpoint
-    gate = Gate()
-    endpoint = plane.serve_async(gate, concurrency=2)
-    for number in range(6):
-        plane.submit(b"x", InferenceId=f"r{number}")
-    plane.until(lambda: sum(gate.now.values()) == 2)
-
-    # WHEN the whole fleet dies, and the endpoint is then updated to another model
-    fleet = endpoint.variants["AllTraffic"].fleet
-    plane.run(fleet.stop(drain=False))
-    plane.model("other", answerer=_says_other, PrimaryContainer={"Image": "image"})
-    config = plane.async_config("next")
-    config.request["ProductionVariants"][0]["ModelName"] = "other"
-    plane.update(endpoint, config)
-
-    # THEN the new fleet ends all of them, each once
-    assert endpoint.config_name == "next"
-    plane.endings(6)
-    plane.quiet(endpoint)
-    assert sorted(ids(plane)) == [f"r{number}" for number in range(6)]
-    assert {plane.cloud.read(f"s3://data/output/r{number}.out") for number in range(6)} == {b"other"}
-
-
-async def _says_other(request: Request) -> bytes:
-    return http(b"other", content_type="text/plain")
-
-
-def test_a_canary_gets_requests_of_the_queue_and_the_rest_follows(plane: AsyncPlane) -> None:
-    # GIVEN an endpoint of two instances that is being updated by a canary, with a bake of 3 real seconds
-    old, new = Gate(), Gate()
-    endpoint = plane.serve_async(old, count=2, concurrency=1)
-    plane.model("other", answerer=new, PrimaryContainer={"Image": "image"})
-    config = plane.async_config("next", count=2, concurrency=1)
-    config.request["ProductionVariants"][0]["ModelName"] = "other"
-    size = {"Type": "INSTANCE_COUNT", "Value": 1}
-    routing = {"Type": "CANARY", "WaitIntervalInSeconds": 180, "CanarySize": size}
-    policy = {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing}}
-    plane.update(endpoint, config, policy, wait=False)
-    plane.until(lambda: endpoint.pending is not None and endpoint.pending.green_shares == {"AllTraffic": 0.5})
-
-    # WHEN as many requests come as both fleets can work on
-    for number in range(4):
-        plane.submit(b"x", InferenceId=f"during{number}")
-
-    # THEN both work on them, the new one alone on those that come afterwards, and each has one ending
-    plane.until(lambda: sum(old.now.values()) == sum(new.now.values()) == 2)
-    old.open = new.open = True
-    plane.settle(endpoint)
-    for number in range(5):
-        plane.submit(b"x", InferenceId=f"after{number}")
-    plane.endings(9)
-    assert (len(old.bodies), len(new.bodies)) == (2, 7)
-    assert completed(plane) == [True] * 9
-
-
-def test_an_endpoint_at_zero_instances_can_be_updated(plane: AsyncPlane) -> None:
-    # GIVEN an endpoint at zero instances that keeps its count, with a request waiting
-    endpoint = plane.serve_async(count=3)
-    plane.scale(endpoint, 0)
-    plane.submit(b"x", InferenceId="one")
-    size = {"Type": "CAPACITY_PERCENT", "Value": 33}
-    routing = {"Type": "LINEAR", "WaitIntervalInSeconds": 1, "LinearStepSize": size}
-    guarded = {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing}}
-    rolling = {"RollingUpdatePolicy": {"MaximumBatchSize": size, "WaitIntervalInSeconds": 1}}
-
-    # WHEN it is updated, by steps and by batches
-    for number, policy in enumerate((guarded, rolling, None)):
-        plane.update(endpoint, plane.async_config(f"next{number}", count=3), policy, retain_all=True)
-        assert endpoint.config_name == f"next{number}"
-
-    # THEN it is still at zero, and the request waits for an instance
-    assert endpoint.variants["AllTraffic"].fleet.in_service() == []
-    assert plane.queues.backlog(endpoint) == 1
-    plane.scale(endpoint, 1)
-    assert plane.endings(1)[0]["inferenceId"] == "one"
-
-
-def test_a_variant_of_weight_zero_gets_no_requests(plane: AsyncPlane) -> None:
-    plane.model("model", PrimaryContainer={"Image": "image"})
-    plane.model("other", answerer=_says_other, PrimaryContainer={"Image": "image"})
-    config = plane.async_config()
-    config.request["ProductionVariants"].append(variant("idle", "other", weight=0.0))
-    plane.create(config)
-    answers = [plane.submit(b"x", InferenceId=f"r{number}") for number in range(12)]
-    plane.endings(12)
-    assert {plane.cloud.read(answer["OutputLocation"]) for answer in answers} == {b"X"}
-
-
 def test_containers_in_a_row_feed_each_other(plane: AsyncPlane) -> None:
     # GIVEN a model of two containers in a row
     async def first(request: Request) -> bytes:
@@ -296,77 +196,6 @@ def test_containers_in_a_row_feed_each_other(plane: AsyncPlane) -> None:
     # THEN the second has worked on what the first has answered
     plane.endings(1)
     assert plane.cloud.read(answer["OutputLocation"]) == b"begin first second"
-
-
-def test_a_deleted_endpoint_ends_what_it_has_accepted(plane: AsyncPlane) -> None:
-    # GIVEN an endpoint with one request in work and three that wait
-    gate = Gate()
-    endpoint = plane.serve_async(gate, concurrency=1)
-    for number in range(4):
-        plane.submit(b"x", InferenceId=f"r{number}")
-    plane.until(lambda: sum(gate.now.values()) == 1)
-
-    # WHEN it is deleted
-    plane.call(lambda: plane.deployments.delete(endpoint))
-    plane.endings(3)
-    gate.open = True
-    plane.until(lambda: plane.stores.of(endpoint.scope).endpoints == {})
-
-    # THEN the one in work has completed, the others have failed, and nothing is left on disk
-    endings = {message["inferenceId"]: message for message in plane.endings(4)}
-    assert endings["r0"]["invocationStatus"] == "Completed"
-    for number in (1, 2, 3):
-        assert endings[f"r{number}"]["failureReason"] == queue._DELETED
-    assert len(plane.cloud.results()) == 4
-    assert not [path for path in plane.folder.rglob("*") if path.is_file()]
-
-
-def test_a_crash_loses_nothing_and_ends_nothing_twice(
-    plane: AsyncPlane, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # GIVEN requests that have ended, that have ended without their notice, that are in work, and that wait
-    gate = Gate()
-    gate.open = True
-    plane.serve_async(gate, concurrency=2)
-    plane.submit(b"done", InferenceId="done")
-    plane.endings(1)
-    monkeypatch.setattr(notices, "FIRST_PAUSE", 30.0)
-
-    def refuse(topic: str, message: object) -> None:
-        raise refusal("InternalError", "Publish")
-
-    plane.cloud.on_publish = refuse
-    plane.submit(b"told", InferenceId="told")
-    plane.until(lambda: len(plane.metric("NotificationFailures")) == 1)
-    gate.open = False
-    for name in ("work1", "work2", "wait1", "wait2"):
-        plane.submit(name.encode(), InferenceId=name)
-    plane.until(lambda: len(gate.bodies) == 4)
-
-    # WHEN the process is killed, and the endpoint is there again
-    plane.crash()
-    gate.open = True
-    plane.cloud.on_publish = lambda topic, message: None
-    endpoint = plane.serve_async(gate, concurrency=2)
-
-    # THEN each has exactly one ending, and what had its output before was not worked on again
-    plane.endings(6)
-    plane.quiet(endpoint)
-    assert sorted(ids(plane)) == ["done", "told", "wait1", "wait2", "work1", "work2"]
-    assert completed(plane) == [True] * 6
-    assert Counter(gate.bodies) == {
-        b"done": 1,
-        b"told": 1,
-        b"work1": 2,
-        b"work2": 2,
-        b"wait1": 1,
-        b"wait2": 1,
-    }
-
-    # AND a request that comes then is none of those before
-    plane.submit(b"new", InferenceId="new")
-    plane.endings(7)
-    assert ids(plane)[-1] == "new"
 
 
 def test_a_large_body_goes_through_in_pieces(plane: AsyncPlane) -> None:
