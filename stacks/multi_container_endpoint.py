@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from sagemaker_serving.deployment_notifications import DeploymentNotifications
 from sagemaker_serving.endpoint import ServedVariant, ServingEndpoint
 from sagemaker_serving.model import ContainerInvocation
 from sagemaker_serving.monitoring import EndpointMonitoring
@@ -58,6 +59,7 @@ class MultiContainerEndpoint(EndpointStack[MultiContainerSettings]):
             deployment=settings.deployment.build(),
             rollback_alarms=monitoring.rollback_alarms,
         )
+        DeploymentNotifications(self, "Notifications", endpoint=endpoint, topic=topic)
         if settings.scaling:
             endpoint.scale_variant(variant.name, settings.scaling.build())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from sagemaker_serving.data_capture import DataCapture
+from sagemaker_serving.deployment_notifications import DeploymentNotifications
 from sagemaker_serving.endpoint import ServedVariant, ServingEndpoint
 from sagemaker_serving.errors import Findings
 from sagemaker_serving.monitoring import EndpointMonitoring
@@ -68,6 +69,7 @@ class RealtimeInference(EndpointStack[RealtimeSettings]):
             rollback_alarms=monitoring.rollback_alarms,
             data_capture=capture,
         )
+        DeploymentNotifications(self, "Notifications", endpoint=endpoint, topic=topic)
         if settings.scaling:
             endpoint.scale_variant(variant.name, settings.scaling.build())
 
