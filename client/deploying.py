@@ -122,7 +122,7 @@ def _doing(line: str) -> str:
     """What a line of the CDK CLI tells about progress; empty if it tells nothing."""
     cells = [cell.strip() for cell in line.split("|")]
     if len(cells) >= _EVENT_CELLS:  # stack | 3/16 | time | status | type | logical id, perhaps a reason
-        return f"{cells[3]} {cells[4]} {cells[5]}"
+        return f"{cells[3]} {cells[4]} {cells[5].partition(' (')[0]}"
     return "synthesising the CDK app" if line.endswith("cdk synth") else ""
 
 

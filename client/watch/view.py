@@ -84,10 +84,7 @@ class View:
 
     def line(self, snapshot: Snapshot) -> str:
         """The same in one line."""
-        fleets = ", ".join(
-            f"{self._called(one)} {one.role} {_percent(one.share)} traffic {_percent(one.error_rate)} errors"
-            for one in snapshot.fleets
-        )
+        fleets = ", ".join(self._in_words(one) for one in snapshot.fleets)
         parts = [snapshot.endpoint.status, fleets]
         parts += [f"{one.metric or one.name} {one.state}" for one in snapshot.alarms if one.state == "ALARM"]
         parts += snapshot.stages
@@ -128,6 +125,12 @@ class View:
             state = "no data" if one.state == "INSUFFICIENT_DATA" else one.state
             parts += [f"{one.metric or one.name} ", (state, STATE_STYLES.get(one.state, "")), "  "]
         return Text.assemble(*parts, overflow="ellipsis", no_wrap=True)
+
+    def _in_words(self, fleet: Fleet) -> str:
+        name = f"{self._called(fleet)} ({fleet.role})"
+        if not fleet.share:
+            return f"{name} no traffic"
+        return f"{name} {_percent(fleet.share)} of the traffic with {_percent(fleet.error_rate)} errors"
 
     def _called(self, fleet: Fleet) -> str:
         return self._versions.get(fleet.config) or f"\N{HORIZONTAL ELLIPSIS}{fleet.config[-_NAME_END:]}"

@@ -85,10 +85,10 @@ def test_a_deployment_that_goes_all_the_way(deployed: ScriptedAws, run: Run) -> 
     # THEN every stage is told, fleet by fleet, and how it ended
     assert result.exit_code == 0, result.stderr
     lines = result.stderr
-    assert "v1 serves" in lines
-    assert "…config-2 new" in lines
-    assert "v1 old 66.7 % traffic 0.0 % errors" in lines
-    assert "33.3 % traffic 100.0 % errors" in lines
+    assert "v1 (serves)" in lines
+    assert "…config-2 (new)" in lines
+    assert "v1 (old) 66.7 % of the traffic with 0.0 % errors" in lines
+    assert "33.3 % of the traffic with 100.0 % errors" in lines
     assert "Invocation5XXErrors ALARM" in lines
     assert "primary Creating: Creating for a while." in lines
     assert "primary Baking" in lines
@@ -151,7 +151,7 @@ def test_figures_that_may_not_be_seen_are_left_out(deployed: ScriptedAws, run: R
     deployed.answers["DescribeEndpoint"] = [updating("config-2"), serving("config-2")]
     result = run("watch", "blue-green")
     assert result.exit_code == 0, result.stderr
-    assert "v1 old - traffic - errors" in result.stderr
+    assert "v1 (old) no traffic" in result.stderr
 
 
 # --- the picture
