@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,17 +17,15 @@ from typing import Any
 
 from sandbox.aws import LocalAws
 from sandbox.errors import SandboxError
-from sandbox.home import ACCOUNT, REGION, Home, State, tools_path
+from sandbox.home import ACCOUNT, PROJECT, REGION, Home, State, tools_path
 from sandbox.store import Scope
 
 PATTERN_TAG = "sagemaker-serving:pattern"
 """The stack tag that carries a pattern's name; the sandbox knows nothing else about the app."""
 
-DOCKER_REFUSAL = """#!/bin/sh
-# Called by the CDK CLI in place of docker (CDK_DOCKER).
-echo "The sandbox does not build container images from a Dockerfile. Use one of AWS's framework images" >&2
-echo "for this model (image: framework and version in the configuration), or deploy it to AWS." >&2
-exit 1
+_DOCKER = """#!/bin/sh
+# Called by the CDK CLI in place of docker (CDK_DOCKER): images are laid out, not built.
+PYTHONPATH={project} exec {python} -P -s -m sandbox.functions.docker --store {store} --gateway {gateway} "$@"
 """
 
 CACHE = Path(sys.prefix) / ".cache"
@@ -208,21 +207,32 @@ class Cdk:
 
     def _environment(self) -> dict[str, str]:
         """The caller's environment without AWS and with a home of the sandbox's own."""
-        docker = self._home.path / "docker-refusal"
-        docker.write_text(DOCKER_REFUSAL, encoding="utf-8")
-        docker.chmod(0o700)
         environment = self._home.child_environment(self._state)
         path = [*tools_path(), environment.get("PATH", "")]
         return environment | {
             "PATH": os.pathsep.join(path),
             "HOME": str(self._home.user_home),
             "TMPDIR": str(self._home.tmp_dir),
-            "CDK_DOCKER": str(docker),
+            "CDK_DOCKER": str(self._docker()),
             "CDK_DISABLE_CLI_TELEMETRY": "1",
             "CDK_DISABLE_VERSION_CHECK": "1",
             # unpacking the library again for every new home would take three seconds
             "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(CACHE / "jsii"),
         }
+
+    def _docker(self) -> Path:
+        """The program that stands in for docker."""
+        words = {
+            "project": PROJECT,
+            "python": sys.executable,
+            "store": self._home.image_dir,
+            "gateway": self._state.gateway_url,
+        }
+        docker = self._home.path / "docker"
+        quoted = {name: shlex.quote(str(word)) for name, word in words.items()}
+        docker.write_text(_DOCKER.format(**quoted), encoding="utf-8")
+        docker.chmod(0o700)
+        return docker
 
 
 def bootstrap(gateway_url: str, template: str) -> None:

@@ -23,6 +23,9 @@ from sandbox.control_plane import ControlPlane
 from sandbox.deployments import Deployments
 from sandbox.events import EventPublisher
 from sandbox.fleet import FleetManager
+from sandbox.functions.images import ImageStore
+from sandbox.functions.service import Functions
+from sandbox.home import SECRET
 from sandbox.logs import LogPublisher
 from sandbox.metrics import MetricPublisher
 from sandbox.protocol import Response, answer
@@ -77,6 +80,14 @@ class Engine:
         self.runtime = RuntimeListener(
             settings, self.stores, self.metrics, self.logs, self.aws, queues=self.queues
         )
+        self.functions = Functions(
+            settings.work_dir / "functions",
+            ImageStore(settings.work_dir / "images"),
+            self._function_environment,
+            self.metrics,
+            self.logs,
+            settings.clock,
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -122,6 +133,18 @@ class Engine:
         """
         self._submit(self.autoscaling.alarm_fired(policy_arn, alarm_name, state, scope))
 
+    def _function_environment(self, scope: Scope) -> dict[str, str]:
+        """With this a function finds the sandbox's AWS."""
+        return {
+            "AWS_ENDPOINT_URL": self.aws.gateway_url,
+            "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": f"http://127.0.0.1:{self.settings.runtime_port}",
+            "AWS_REGION": scope.region,
+            "AWS_DEFAULT_REGION": scope.region,
+            "AWS_ACCESS_KEY_ID": scope.account,  # a 12-digit key tells the gateway the account
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
     def _api(self, service: str) -> ControlPlane | ApplicationAutoScaling:
         return self.control_plane if service == "sagemaker" else self.autoscaling
 
@@ -142,6 +165,7 @@ class Engine:
         await self.logs.start()
         await self.fleets.start()
         await self.queues.start()
+        await self.functions.start()
         await self.runtime.start()
 
     async def _stop_parts(self) -> None:
@@ -149,6 +173,7 @@ class Engine:
         await self.autoscaling.stop()
         await self.deployments.stop()
         await self.events.stop()
+        await self.functions.stop()
         await self.queues.stop()
         await self.fleets.stop()
         await self.metrics.stop()

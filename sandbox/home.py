@@ -17,6 +17,8 @@ from sandbox.errors import SandboxError
 
 ACCOUNT = "000000000000"
 REGION = "ap-northeast-2"
+SECRET = "sandbox"  # noqa: S105 - it is no secret
+"""Secret of the credentials that the sandbox hands out; it protects nothing, HTTP fronts check signatures."""
 PROJECT = Path(__file__).parents[1]
 """Where this package, node_modules and the virtual environment are."""
 
@@ -68,6 +70,8 @@ class Home:
         self.state_file = path / "state.json"
         self.log_file = path / "sandbox.log"
         self.work_dir = path / "work"
+        self.image_dir = self.work_dir / "images"
+        self.queue_dir = path / "async-queues"
         self.tmp_dir = path / "tmp"
         self.user_home = path / "home"
         self.assembly = path / "cdk.out"
@@ -173,7 +177,7 @@ class Home:
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ACCESS_KEY_ID": ACCOUNT,  # a 12-digit key is how the gateway learns the account
-            "AWS_SECRET_ACCESS_KEY": "sandbox",  # nobody checks it
+            "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_SHARED_CREDENTIALS_FILE": str(self.user_home / ".aws" / "credentials"),
             "AWS_CONFIG_FILE": str(self.user_home / ".aws" / "config"),

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.home import ACCOUNT, PROJECT, REGION, Home
+from sandbox.home import ACCOUNT, PROJECT, REGION, SECRET, Home
 from sandbox.supervisor import PORT_TAKEN
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ACCESS_KEY_ID": ACCOUNT,
-        "AWS_SECRET_ACCESS_KEY": "sandbox",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_CONFIG_FILE": os.devnull,
@@ -135,6 +135,7 @@ def _run(settings: Settings, listener: socket.socket) -> int:
             gateway_port=settings.gateway_port,
             runtime_port=settings.runtime_port,
             work_dir=Home(settings.home).work_dir,
+            queue_dir=Home(settings.home).queue_dir,
             clock=clock,
             max_model_servers=settings.max_model_servers,
         )
@@ -156,7 +157,8 @@ async def _serve(settings: Settings, listener: socket.socket, engine: Engine, cl
     from sandbox.gateway import Gateway
     from sandbox.ministack_adapter import Ministack
 
-    ministack = Ministack(engine)
+    gateway_url = f"http://127.0.0.1:{settings.gateway_port}"
+    ministack = Ministack(engine, engine.functions, gateway_url, {ACCOUNT: SECRET})
     alarms = AlarmEvaluator(ministack.alarms, clock, engine.scale_on_alarm)
     tasks: set[asyncio.Task[None]] = set()
     loop = asyncio.get_running_loop()

@@ -7,15 +7,16 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from importlib.metadata import version
 from typing import Any, Protocol
 
 from sandbox.errors import SandboxError
 from sandbox.events import SOURCE, Event
-from sandbox.ministack_adapter import cloudformation
+from sandbox.ministack_adapter import cloudformation, fronts, functions
 from sandbox.ministack_adapter.cloudwatch import CloudWatchAlarms, repair_cloudwatch
+from sandbox.ministack_adapter.functions import FunctionHost
 from sandbox.ministack_adapter.hooks import (
     EXPECTED_VERSION,
     GATEWAY_HOOKS,
@@ -49,27 +50,34 @@ class Ministack:
 
     Args:
         emulator: Who answers for the two services.
+        host: Who runs Lambda functions from images.
+        gateway_url: Where clients reach the gateway.
+        known: Secrets by access key, for requests to HTTP fronts.
 
     Raises:
         IncompatibleMinistack: ministack is another one than expected.
     """
 
-    def __init__(self, emulator: Emulator) -> None:
+    def __init__(
+        self, emulator: Emulator, host: FunctionHost, gateway_url: str, known: Mapping[str, str]
+    ) -> None:
         check(GATEWAY_HOOKS)
         if version("ministack") != EXPECTED_VERSION:
             check(LATE_HOOKS)  # takes a second, and is done only when there is reason to
         self._emulator = emulator
+        self._host = host
+        self._gateway_url = gateway_url
         self._app = module("app")
         self._cloudformation: Future[None] = Future()
         self._add_services()
+        fronts.require_signatures(self._app, known)
         repair_cloudwatch(module("services.cloudwatch"))
         self.alarms = CloudWatchAlarms()
 
     @property
     def asgi(self) -> Callable[..., Awaitable[None]]:
         """The gateway, as an ASGI application."""
-        application: Callable[..., Awaitable[None]] = self._app.app
-        return application
+        return fronts.keeping_target(self._app.app)
 
     async def put_event(self, event: Event) -> None:
         """Put an event of SageMaker on its account's default bus; call it on the gateway's loop.
@@ -113,7 +121,8 @@ class Ministack:
         self._app._S3_VHOST_EXCLUDE_RE = re.compile(
             exclude.pattern + r"|(^|\.)(sagemaker|application-autoscaling)\.", exclude.flags
         )
-        for service in ("cloudformation", "states"):
+        handlers["lambda"] = functions.guarded(handlers["lambda"])
+        for service in ("cloudformation", "states", "lambda", "ecr", "apigateway"):
             handlers[service] = self._when_loaded(handlers[service])
 
     def _handler(self, service: str) -> Handler:
@@ -141,6 +150,8 @@ class Ministack:
         try:
             check(LATE_HOOKS)
             cloudformation.extend(self._emulator.call)
+            functions.extend(self._host)
+            fronts.give_reachable_urls(self._gateway_url)
         except Exception as error:
             log.exception("CloudFormation cannot be used")
             self._cloudformation.set_exception(error)

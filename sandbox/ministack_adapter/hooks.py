@@ -52,16 +52,54 @@ class Hook:
         return None
 
 
+_MADE = {
+    "_lambda_create": ("logical_id", "props", "stack_name"),
+    "_lambda_update": ("physical_id", "old_props", "new_props", "stack_name"),
+    "_lambda_delete": ("physical_id", "props"),
+    "_lambda_alias_create": ("logical_id", "props", "stack_name"),
+    "_lambda_alias_update": ("physical_id", "old_props", "new_props", "stack_name"),
+    "_lambda_alias_delete": ("physical_id", "props"),
+    "_apigw_v2_api_create": ("logical_id", "props", "stack_name"),
+}
+_LAMBDA: dict[str, type | tuple[str, ...]] = {
+    "_functions": object,
+    "_function_urls": object,
+    "_execute_function": ("func", "event"),
+    "_emit_lambda_metrics": ("function_name", "duration_ms", "error", "throttle"),
+    "_throttle_response": ("reason_code", "msg"),
+    "_create_function": ("data",),
+    "_update_code": ("name", "data"),
+    "_delete_function": ("name", "query_params", "path_qualifier"),
+    "_update_alias": ("func_name", "alias_name", "data"),
+    "_delete_alias": ("func_name", "alias_name"),
+    "_put_provisioned_concurrency": ("func_name", "qualifier", "data"),
+    "_get_provisioned_concurrency": ("func_name", "qualifier"),
+    "_delete_provisioned_concurrency": ("func_name", "qualifier"),
+    "_effective_func_record_for_qualifier": ("func", "qualifier"),
+    "_qualifier_from_path_or_query": ("path_qualifier", "query_params"),
+    "_create_function_url_config": ("func_name", "data", "qualifier"),
+    "_function_url_id": ("function_url",),
+    "_url_config_key": ("func_name", "qualifier"),
+    "_func_arn": ("name",),
+    "resolve_function_url": ("url_id",),
+}
 _PUT = ("params", "cbor_data", "is_cbor", "is_json")
 
 GATEWAY_HOOKS = (
     Hook("app", "app", ("scope", "receive", "send")),
     Hook("app", "SERVICE_HANDLERS", dict),
     Hook("app", "_S3_VHOST_EXCLUDE_RE", re.Pattern),
+    Hook("app", "_parse_execute_api_url", ("host", "path")),
+    Hook("app", "_parse_lambda_url", ("host", "path")),
+    Hook("app", "_handle_lambda_url_request", ("host", "path", "method", "headers", "body")),
+    Hook("app", "_handle_execute_api_request", ("host", "path", "method", "headers", "body")),
+    Hook("app", "_resolve_stage_and_path", ("api_id", "tentative_stage", "execute_path")),
+    Hook("app", "_execute_api_authorization_type", ("api_id", "stage", "method", "execute_path")),
     Hook("core.router", "SERVICE_PATTERNS", dict),
     Hook("core.responses", "get_account_id", ()),
     Hook("core.responses", "get_region", ()),
     Hook("core.responses", "request_scope", ("account_id", "region")),
+    Hook("core.responses", "error_response_json", ("code", "message", "status")),
     Hook("services.cloudwatch", "_alarms", object),
     Hook("services.cloudwatch", "_metrics", object),
     Hook("services.cloudwatch", "_dims_key", ("dims",)),
@@ -90,6 +128,16 @@ LATE_HOOKS = (
     ),
     Hook("services.s3", "_bucket_tags", object),
     Hook("services.stepfunctions", "_AWS_SDK_SERVICE_MAP", dict),
+    *(Hook("services.cloudformation.provisioners", name, parameters) for name, parameters in _MADE.items()),
+    *(Hook("services.lambda_svc", name, shape) for name, shape in _LAMBDA.items()),
+    Hook("services.ecr", "_images", object),
+    Hook("services.ecr", "_repositories", object),
+    Hook("services.ecr", "_find_image", ("repo_name", "image_id")),
+    Hook("services.ecr", "_describe_images", ("data",)),
+    Hook("services.ecr", "_registry_id", ()),
+    Hook("services.apigateway", "_apis", object),
+    Hook("services.apigateway", "_create_api", ("data",)),
+    Hook("services.apigateway", "find_api_scope", ("api_id",)),
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from sandbox import cdk
 from sandbox.cdk import Cdk
 from sandbox.errors import SandboxError
+from sandbox.functions.images import ImageStore
 from sandbox.home import Home, State
 
 STATE = State(1, 0.0, 24566, 24567, time_scale=1.0, max_model_servers=1, started="")
@@ -183,19 +183,28 @@ def test_a_new_sandbox_is_bootstrapped_once_with_the_clis_template(
     assert calls.commands.count("deploy") == 3
 
 
-def test_docker_is_refused_with_what_to_do_instead(calls: Calls) -> None:
+def test_images_are_laid_out_in_place_of_docker(calls: Calls, tmp_path: Path) -> None:
     # GIVEN a pattern whose image is built from a Dockerfile
     calls.cdk().deploy(["shop"], [])
     docker = calls.made[-1]["environment"]["CDK_DOCKER"]
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "app.py").write_text("def handler(event, context): return event\n")
+    (context / "Dockerfile").write_text(
+        'FROM public.ecr.aws/lambda/python:3.12\nCOPY app.py ./\nCMD ["app.handler"]\n'
+    )
 
     # WHEN the CLI builds it
     build = subprocess.run(
-        [docker, "build", "--tag", "x", "."], capture_output=True, text=True, env=os.environ, check=False
+        [docker, "build", "--tag", "x", "."], cwd=context, capture_output=True, text=True, check=False
     )
 
-    # THEN it is told why not
-    assert build.returncode != 0
-    assert "does not build container images" in build.stderr
+    # THEN there is an image of that name, in the sandbox's own folder
+    assert build.returncode == 0, build.stderr
+    image = ImageStore(calls.home.image_dir).named("x")
+    assert image is not None
+    assert image.root.joinpath("var/task/app.py").is_file()
+    assert not context.joinpath("app.py").samefile(image.root / "var/task/app.py")
 
 
 def test_a_folder_without_an_app_and_a_missing_cli_are_told(calls: Calls, tmp_path: Path) -> None:
