@@ -27,6 +27,8 @@ from client.predictions import read_predictions
 _CALLERS = 8
 # texts in one request: the answer is the same as one by one, only sooner
 _BATCH = 32
+# a plan made from fewer disagreements would be a guess
+FEWEST_DISCORDANT = 10
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,14 @@ class Comparison:
 
     @property
     def more_texts(self) -> int | None:
-        """How many more texts would show the difference that was seen, if it is real (80 % chance)."""
+        """How many more texts would show the difference that was seen, if it is real (80 % chance).
+
+        None if the test decides, or the models disagree on too few texts to plan with.
+        """
+        if self.test.differ or self.counts.discordant < FEWEST_DISCORDANT:
+            return None
         needed = texts_to_decide(self.counts)
-        return None if needed is None or self.test.differ else max(0, needed - self.counts.total)
+        return None if needed is None else max(0, needed - self.counts.total)
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON; the difference is in accuracy, 0 to 1."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from client.ab.comparison import Comparison
+from client.ab.comparison import FEWEST_DISCORDANT, Comparison
 from client.ab.labelled import LabelledFile
 from client.ab.sending import Share
 from client.ab.statistics import CONFIDENCE, POWER, difference_interval, texts_to_decide
@@ -127,6 +127,8 @@ def verdict(result: Comparison) -> str:
     words = (
         f"Not decided: these texts do not show which is better; they may differ by up to {most:.1f} points."
     )
+    if counts.discordant < FEWEST_DISCORDANT:
+        return f"{words} They disagree on {counts.discordant} texts: too few to say how many more it takes."
     if result.more_texts:
         seen = f"{100 * abs(counts.difference):.2f} points"
         return (

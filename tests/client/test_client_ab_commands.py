@@ -229,12 +229,17 @@ def test_a_better_variant_is_found(runtime: RuntimeServer, run: Run, texts_file:
 
 
 def test_what_few_texts_cannot_tell_is_said(runtime: RuntimeServer, run: Run, texts_file: str) -> None:
-    answer_as(runtime, wrong={"champion": {"글 1", "글 2", "글 3"}, "challenger": {"글 4"}})
+    wrong = {"champion": {text for text, _ in TEXTS[:7]}, "challenger": {text for text, _ in TEXTS[10:14]}}
+    answer_as(runtime, wrong=wrong)
     result, found = run("ab", "test", texts_file), run("ab", "test", texts_file, "--json")
     assert "Not decided" in result.stdout
     assert "more texts show it with a chance of 80 %" in result.stdout
     assert json.loads(found.stdout)["better"] is None
     assert json.loads(found.stdout)["more_texts"] > 50
+
+    # AND from a handful of disagreements nothing is planned
+    answer_as(runtime, wrong={"champion": {"글 1", "글 2", "글 3"}, "challenger": {"글 4"}})
+    assert "They disagree on 4 texts: too few to say" in run("ab", "test", texts_file).stdout
 
 
 def test_a_text_that_one_variant_refuses_is_left_out_and_told(
