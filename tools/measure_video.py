@@ -214,7 +214,7 @@ def main(arguments: list[str]) -> int:
         share = f"{right / (right + wrong):.2f}" if right + wrong else ""
         print(f"| {low:.1f} to {min(high, 1):.1f} | {right + wrong:,} | {share} |")
     print("\n| Clip | Peak memory of the process |\n|---|---|")
-    for frames, width, height in ((250, 640, 360), (2500, 640, 360), (250, 1920, 1080)):
+    for frames, width, height in ((250, 640, 360), (2500, 640, 360), (250, 1920, 1080), (250, 3840, 2160)):
         mib = peak_memory(frames, width, height) / 2**20
         print(f"| {frames:,} frames of {width} x {height} | {mib:.0f} MiB |", flush=True)
     return 0

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 Boxes = NDArray[np.float64]
 """``[n, 4]``, or one box as ``[4]``: left, top, right, bottom in pixels."""
+
+
+def box_array(boxes: Sequence[Boxes]) -> Boxes:
+    """Single boxes as ``[n, 4]``, also when there are none."""
+    return np.array(boxes, np.float64).reshape(-1, 4)
 
 
 def areas(boxes: Boxes) -> NDArray[np.float64]:

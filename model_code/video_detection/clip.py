@@ -127,8 +127,7 @@ class Clip:
         frames = 0
         with self._capture() as capture:
             while capture.grab():
-                if frames >= MAX_FRAMES:
-                    refuse(f"the video has more than {MAX_FRAMES:,} frames, the most allowed", _TOO_LARGE)
+                _check_count(frames)
                 if frames % every == 0:
                     there, frame = capture.retrieve()
                     if there:
@@ -138,13 +137,15 @@ class Clip:
                         every *= 2
                 frames += 1
         self._check_complete(frames)
+        if not kept:
+            refuse("no frame of the video can be decoded: it is damaged")
         return Survey(frames, kept)
 
     def frames(self) -> Iterator[tuple[float, Image]]:
         """Yield time in seconds and picture of each frame, reduced to `working_size`.
 
         Raises:
-            RequestError: 400, frames differ in size or, at the end, some are missing.
+            RequestError: 400, frames differ in size, or some are missing at the end; 413, too many frames.
         """
         with self._capture() as capture:
             index, last = 0, -1.0
@@ -152,6 +153,7 @@ class Clip:
                 there, frame = capture.read()
                 if not there or frame is None:
                     break
+                _check_count(index)
                 time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 # a clock that stands still or goes back is none
                 if not math.isfinite(time) or time <= last:
@@ -188,3 +190,8 @@ class Clip:
             yield capture
         finally:
             capture.release()
+
+
+def _check_count(frames_before: int) -> None:
+    if frames_before >= MAX_FRAMES:
+        refuse(f"the video has more than {MAX_FRAMES:,} frames, the most allowed", _TOO_LARGE)

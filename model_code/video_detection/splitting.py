@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from blobs import Blob, blob_of, least_area
-from boxes import covered
+from boxes import box_array, covered
 from groups import outgrown
 from numpy.typing import NDArray
 from scene import Scene
@@ -22,10 +22,11 @@ _DEPTH = 2
 def split_unknown(blobs: list[Blob], tracks: list[Track], scene: Scene) -> list[Blob]:
     """Split blobs in which no objects are expected that can be told apart by their looks."""
     known = [track for track in tracks if track.looks is not None]
+    inside = covered(box_array([track.box for track in known]), box_array([blob.box for blob in blobs]))
     result: list[Blob] = []
-    for blob in blobs:
-        inside = [track for track in known if covered(track.box[None], blob.box[None]) > KNOWN_INSIDE]
-        by_looks = len(inside) > 1 or (inside and outgrown(inside[0], blob))
+    for number, blob in enumerate(blobs):
+        members = [known[row] for row in np.flatnonzero(inside[:, number] > KNOWN_INSIDE)]
+        by_looks = len(members) > 1 or (members and outgrown(members[0], blob))
         result += [blob] if by_looks else split(blob, scene)
     return result
 

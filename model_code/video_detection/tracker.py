@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from background import Image
 from blobs import Blob, Blobs
-from boxes import Boxes, areas, assign, covered, giou, hull, iou
+from boxes import Boxes, areas, assign, box_array, covered, giou, hull, iou
 from groups import LARGER, Place, outgrown, tell_apart
 from numpy.typing import NDArray
 from scene import Scene
@@ -18,10 +18,11 @@ from tracks import BLOB_ERROR, LOOKS_ERROR, MOST_MISSES, Looks, Sighting, Track
 LEAST_GIOU = -0.3
 #: A track is inside a blob, or a blob part of a track, from this share on.
 INSIDE = 0.6
-#: A blob with a side that is shorter than this share of what it was shows a part of its object only.
-SHRUNK = 0.85
+#: A blob with a side that is shorter than this share of what it was, and by more pixels than noise makes it,
+#: shows a part of its object only.
+SHRUNK, SHRUNK_PIXELS = 0.85, 5.0
 #: One that is so short at once was never one object: what moved together has parted.
-BROKEN = 0.6
+BROKEN = 0.7
 #: An object that goes away becomes smaller by less than this from frame to frame.
 SHRINKING = 0.98
 #: Fragments leave this share of their object's box empty at most; twice that if together they have its size.
@@ -30,6 +31,8 @@ MOST_GAP = 0.2
 NEAR, SMALL = 6.0, 0.25
 #: Evidence of an object that is known to be in a blob, but was not recognised.
 UNRECOGNISED = 0.4
+#: Detections of a frame at most, those with the highest scores.
+MOST_DETECTIONS = 100
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Tracker:
                 track.see(Sighting(index, pairs[track].box, pairs[track].evidence), BLOB_ERROR)
             else:
                 track.miss()
-        seen = np.array([track.box for track in confirmed if not track.misses]).reshape(-1, 4)
+        seen = box_array([track.box for track in confirmed if not track.misses])
         for blob in free:
             fragment = len(seen) and covered(blob.box[None], seen).max() > INSIDE
             if not fragment and not any(blob is taken for taken in pairs.values()):
@@ -101,7 +104,8 @@ class Tracker:
             box = np.clip(place[0], self._frame[[0, 1, 0, 1]], self._frame[[2, 3, 2, 3]])
             if areas(box) > 0:
                 found.append(Detection(box, track.number, place[1]))
-        return sorted(found, key=lambda detection: detection.track)
+        best = sorted(found, key=lambda detection: -detection.score)[:MOST_DETECTIONS]
+        return sorted(best, key=lambda detection: detection.track)
 
     def _living(self) -> list[Track]:
         return [track for track in self._tracks if track.alive]
@@ -112,12 +116,11 @@ class Tracker:
         """Give each confirmed track its sighting, or none; return blobs that turned out to be others'."""
         groups: dict[int, list[Track]] = {id(blob): [track] for track, blob in pairs.items()}
         by_id = {id(blob): blob for blob in blobs}
-        for track in tracks:
-            if track in pairs:
-                continue
-            inside = [float(covered(track.box[None], blob.box[None])[0, 0]) for blob in blobs]
-            best = int(np.argmax(inside)) if inside else -1
-            if best >= 0 and inside[best] > INSIDE and id(blobs[best]) in groups:
+        left = [track for track in tracks if track not in pairs]
+        inside = covered(box_array([track.box for track in left]), box_array([blob.box for blob in blobs]))
+        for track, shares in zip(left, inside, strict=True):
+            best = int(shares.argmax()) if len(shares) else -1
+            if best >= 0 and shares[best] > INSIDE and id(blobs[best]) in groups:
                 groups[id(blobs[best])].append(track)
             else:
                 track.miss()
@@ -136,12 +139,13 @@ class Tracker:
         """A track's blob became much smaller, neither at the frame's edge nor because it broke up."""
         if track.looks is None or track.partly_hidden >= MOST_MISSES or self._at_edge(blob.box):
             return False
-        share = float(np.min((blob.box[2:] - blob.box[:2]) / track.size))
-        at_once = share < BROKEN and not track.partly_hidden and not track.misses
-        if share > SHRUNK or at_once:
+        side = blob.box[2:] - blob.box[:2]
+        shrunk = (side < SHRUNK * track.size) & (side < track.size - SHRUNK_PIXELS)
+        at_once = np.any(side < BROKEN * track.size) and not track.partly_hidden and not track.misses
+        if at_once or not shrunk.any():
             return False
-        others = np.array([other.box for other in blobs if other is not blob]).reshape(-1, 4)
-        return not np.any(covered(others, track.box[None]) > 0.3)
+        others = box_array([other.box for other in blobs if other is not blob])
+        return not np.any(_gaps(others, blob.box) < track.size.max() / 2)
 
     def _at_edge(self, box: Boxes) -> bool:
         return bool((box[:2] <= 1).any() or (box[2:] >= self._frame[2:] - 1).any())
@@ -149,8 +153,8 @@ class Tracker:
     def _see_alone(self, index: int, track: Track, blob: Blob, scene: Scene) -> None:
         track.see(Sighting(index, blob.box, blob.evidence), BLOB_ERROR)
         size = blob.box[2:] - blob.box[:2]
-        # what is a part for long, or at once, is a whole: the size was wrong
-        wrong = track.partly_hidden or np.any(size < BROKEN * track.size)
+        # smaller and yet not partly hidden: it leaves the frame, or the size was that of two
+        wrong = np.any(size < SHRUNK * track.size)
         track.size = size if wrong else np.maximum(size, SHRINKING * track.size)
         track.partly_hidden = 0
         if not self._at_edge(blob.box) and len(blob.labels) == 1:
@@ -183,8 +187,10 @@ class Tracker:
 def _see_part(index: int, track: Track, blob: Blob) -> None:
     """Take up the part of a track that is not hidden: its box keeps its size and goes on as expected."""
     track.partly_hidden += 1
-    visible = float(areas(blob.box) / areas(track.box))
-    box = _shifted_over(track.box, blob.box)
+    visible = float(areas(blob.box) / track.size.prod())
+    middle = (track.box[:2] + track.box[2:]) / 2
+    box = _shifted_over(np.concatenate([middle - track.size / 2, middle + track.size / 2]), blob.box)
+    track.keep_size()
     track.see(Sighting(index, box, blob.evidence * min(1.0, visible)), 2 * LOOKS_ERROR)
 
 
@@ -195,7 +201,7 @@ def _likeness(place: Place) -> float:
 def _match(tracks: list[Track], blobs: list[Blob]) -> dict[Track, Blob]:
     if not tracks or not blobs:
         return {}
-    expected, found = np.array([track.box for track in tracks]), np.array([blob.box for blob in blobs])
+    expected, found = box_array([track.box for track in tracks]), box_array([blob.box for blob in blobs])
     pairs = assign(giou(expected, found), LEAST_GIOU)
     return {tracks[row]: blobs[column] for row, column in pairs}
 
@@ -205,7 +211,7 @@ def _joined(blobs: list[Blob], tracks: list[Track]) -> list[Blob]:
     for track in tracks:
         if len(blobs) < 2:
             break
-        boxes = np.array([blob.box for blob in blobs])
+        boxes = box_array([blob.box for blob in blobs])
         parts = np.flatnonzero(covered(boxes, track.box[None])[:, 0] > INSIDE)
         parts = parts[_fragments(boxes[parts], track.box)]
         if len(parts) < 2:
@@ -226,10 +232,15 @@ def _fragments(boxes: Boxes, expected: Boxes) -> NDArray[np.bool_]:
     if len(boxes) == 0:
         return np.zeros(0, bool)
     largest = boxes[areas(boxes).argmax()]
-    gaps = np.maximum(boxes[:, :2] - largest[2:], largest[:2] - boxes[:, 2:]).max(axis=1)
+    gaps = _gaps(boxes, largest)
     small = areas(boxes) < SMALL * areas(expected)
     near = np.where(small, max(NEAR, (largest[2:] - largest[:2]).max() / 2), NEAR)
     return np.asarray(gaps <= near)
+
+
+def _gaps(boxes: Boxes, box: Boxes) -> NDArray[np.float64]:
+    """Pixels between each box and another one, across or down, whichever are more; negative in an overlap."""
+    return np.asarray(np.maximum(boxes[:, :2] - box[2:], box[:2] - boxes[:, 2:]).max(axis=1))
 
 
 def _least_filled(track: Track, together: Boxes) -> float:

@@ -114,7 +114,7 @@ class Track:
         surprise = sighting.box - self._edges[:, 0]
         if np.abs(surprise).max() > max(_JUMP, _JUMP_SHARE * float((self.box[2:] - self.box[:2]).max())):
             sighting = replace(sighting, jump=True)
-            self._even_speeds()
+            self.keep_size()
             self._edges[:, 0] = sighting.box
         else:
             gain = self._covariance[:, 0] / (self._covariance[0, 0] + error**2)
@@ -128,10 +128,10 @@ class Track:
         """Go without a sighting in this frame: the box keeps its size and goes on."""
         self.misses += 1
         self.partly_hidden = 0
-        self._even_speeds()
+        self.keep_size()
 
-    def _even_speeds(self) -> None:
-        """Opposite edges move together: the size stays."""
+    def keep_size(self) -> None:
+        """Let opposite edges go on at one speed."""
         for low, high in ((0, 2), (1, 3)):
             self._edges[[low, high], 1] = self._edges[[low, high], 1].mean()
 
