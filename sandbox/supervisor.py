@@ -78,7 +78,10 @@ def down(home: Home, notify: Notify) -> bool:
     if not home.path.exists():
         return False
     with home.locked("process", notify):
-        return _clean_up(home, notify)
+        ended = _clean_up(home, notify)
+        # what a killed process has left there is for the next one after it, but this ends the account
+        shutil.rmtree(home.queue_dir, ignore_errors=True)
+        return ended
 
 
 def running(home: Home) -> State | None:

@@ -9,7 +9,7 @@ belongs to a request, by its number, and says one of three things:
 
 What a crash leaves is at most a torn record at the end, which nobody was told of: it is cut off. A damaged
 record between good ones is left out, told in the log, and a copy of the file is kept. Why so:
-docs/decisions/0010-async-queue.md.
+docs/decisions/0009-async-queue.md.
 """
 
 from __future__ import annotations

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from sandbox import supervisor
 from sandbox.async_queue import notices, queue
+from sandbox.home import Home
 from tests.sandbox_async.cloud import refusal
 from tests.sandbox_async.containers import Gate, says_other
 from tests.sandbox_async.plane import AsyncPlane
@@ -192,3 +195,18 @@ def test_a_crash_loses_nothing_and_ends_nothing_twice(
 
     # AND nothing but the journal is left on disk
     plane.until(lambda: [path.name for path in folder.iterdir()] == ["journal.log"])
+
+
+def test_down_ends_the_account_and_its_queues(tmp_path: Path) -> None:
+    # GIVEN the folder of a sandbox that was killed, with a queue in it
+    home = Home(tmp_path / "sandbox")
+    home.make()
+    queue_folder = home.queue_dir / "000000000000" / "ap-northeast-2" / "ep"
+    queue_folder.mkdir(parents=True)
+    (queue_folder / "journal.log").write_text("")
+
+    # WHEN it is taken down
+    supervisor.down(home, lambda text: None)
+
+    # THEN no later sandbox finds it
+    assert not home.queue_dir.exists()
