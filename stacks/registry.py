@@ -10,6 +10,7 @@ from .async_inference import AsyncInference
 from .base import PatternStack
 from .blue_green_deployment import BlueGreenDeployment
 from .inference_pipeline import InferencePipeline
+from .lambda_inference import LambdaInference
 from .multi_container_endpoint import MultiContainerEndpoint
 from .realtime_inference import RealtimeInference
 from .serverless_inference import ServerlessInference
@@ -24,6 +25,7 @@ PATTERNS: Mapping[str, type[PatternStack[Any]]] = {
         BlueGreenDeployment,
         AsyncInference,
         ServerlessInference,
+        LambdaInference,
     )
 }  # fmt: skip
 """Name in the configuration to stack."""

@@ -19,6 +19,7 @@ STACKS = (
     "BlueGreenDeployment",
     "AsyncInference",
     "ServerlessInference",
+    "LambdaInference",
 )
 CASES = [(stack, environment) for environment in ENVIRONMENTS for stack in STACKS]
 
