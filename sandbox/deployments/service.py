@@ -190,6 +190,7 @@ class Deployments:
             await start_fleets(
                 variants, {name: variant.desired_instance_count for name, variant in variants.items()}
             )
+            await self._open_queue(endpoint)
         except DeploymentFailed as error:
             endpoint.variants, endpoint.shadow_variants = {}, {}
             self._transitions(endpoint).enter(endpoint, "Failed", str(error))
@@ -197,8 +198,6 @@ class Deployments:
         capture = self._capture(endpoint, endpoint.data_capture)
         side = Side(config.name, endpoint.variants, capture, endpoint.shadow_variants)
         endpoint.routes = Routes(endpoint.name, side)
-        if self._queues is not None and endpoint.async_inference is not None:
-            await self._queues.open(endpoint)
         self._transitions(endpoint).enter(endpoint, "InService")
 
     async def _scale(self, endpoint: Endpoint, before: dict[str, tuple[float, int]]) -> None:
@@ -256,6 +255,20 @@ class Deployments:
             del store.endpoints[key]
         store.tags.pop(endpoint.arn, None)
         log.info("endpoint %s is deleted", endpoint.name)
+
+    async def _open_queue(self, endpoint: Endpoint) -> None:
+        """Make the queue of an asynchronous endpoint, with what a killed process has left of it.
+
+        Raises:
+            DeploymentFailed: The disk does not allow it; the endpoint's fleets are stopped then.
+        """
+        if self._queues is None or endpoint.async_inference is None:
+            return
+        try:
+            await self._queues.open(endpoint)
+        except OSError as error:
+            await stop_fleets(endpoint.all_variants.values(), drain=False)
+            raise DeploymentFailed(f"The endpoint's queue cannot be kept on disk: {error}.") from error
 
     async def _check_topics(self, endpoint: Endpoint, config: Params | None) -> None:
         """Send the test notification of an asynchronous endpoint: at creation, updates, changes of capacity.

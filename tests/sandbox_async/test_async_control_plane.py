@@ -10,7 +10,7 @@ import pytest
 from sandbox.control_plane.config_rules import check_config
 from sandbox.control_plane.endpoints import Endpoints
 from sandbox.errors import ServiceError
-from sandbox.store import Params, Record, Stores
+from sandbox.store import Params, Record, Stores, Variant
 from tests.sandbox_async.plane import ERROR, SUCCESS
 from tests.sandbox_runtime.fakes import SCOPE, FakeFleets, variant
 
@@ -95,7 +95,8 @@ class Work:
         endpoint.async_inference = made.request.get("AsyncInferenceConfig")
         for params in made.request["ProductionVariants"]:
             fleet = FakeFleets().create(endpoint.name, params, made, SCOPE)
-            endpoint.variants[params["VariantName"]] = _Variant(params, fleet)
+            name = params["VariantName"]
+            endpoint.variants[name] = Variant(name, 1.0, 1.0, 1, fleet, params)
 
     def update(self, *_: Any, **__: Any) -> None:
         raise AssertionError("must not be reached")
@@ -105,14 +106,6 @@ class Work:
 
     def delete(self, endpoint: Any) -> None:
         raise AssertionError("must not be reached")
-
-
-class _Variant:
-    def __init__(self, params: Params, fleet: Any) -> None:
-        self.name, self.production_variant, self.fleet = params["VariantName"], params, fleet
-        self.weight = self.desired_weight = 1.0
-        self.desired_instance_count = 1
-        self.stage = None
 
 
 @pytest.fixture

@@ -210,3 +210,16 @@ def test_down_ends_the_account_and_its_queues(tmp_path: Path) -> None:
 
     # THEN no later sandbox finds it
     assert not home.queue_dir.exists()
+
+
+def test_an_endpoint_whose_queue_cannot_be_kept_is_none(plane: AsyncPlane) -> None:
+    # GIVEN something else in the place of the queues
+    plane.folder.write_text("not a folder")
+
+    # WHEN an endpoint is created
+    endpoint = plane.serve_async()
+
+    # THEN it fails with the reason, and no instance is left
+    assert endpoint.status == "Failed"
+    assert "queue cannot be kept on disk" in str(endpoint.failure_reason)
+    assert [fleet.stopped for fleet in plane.fleets.made] == [True]
