@@ -31,7 +31,7 @@ def descendants(state: State) -> list[psutil.Process]:
 
 
 def left_over(home: Home, state: State) -> list[psutil.Process]:
-    """Processes of a sandbox whose main process has ended: of its session, or model servers of its folder.
+    """Processes of a sandbox whose main process has ended: of its session, or servers of its folder.
 
     No other process gets the number of a session that still has members, so the first is safe even when
     the state is old.
@@ -45,7 +45,7 @@ def left_over(home: Home, state: State) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error, OSError):
             process = psutil.Process(pid)
             in_session = not reused and os.getsid(pid) == state.pid
-            if in_session or _is_model_server(process, work):
+            if in_session or _is_ours(process, work):
                 found.append(process)
     return found
 
@@ -75,9 +75,12 @@ def end(found: Iterable[psutil.Process], *, grace: float) -> None:
     psutil.wait_procs(alive, timeout=5)
 
 
-def _is_model_server(process: psutil.Process, work: str) -> bool:
+def _is_ours(process: psutil.Process, work: str) -> bool:
     command = process.cmdline()
-    return any("model_server" in word for word in command) and any(work in word for word in command)
+    programs = ("model_server", "runtime_client")
+    return any(program in word for word in command for program in programs) and any(
+        work in word for word in command
+    )
 
 
 def _is_zombie(pid: int) -> bool:

@@ -1,12 +1,14 @@
 """What the sandbox runs for a container image: AWS's framework images, as processes on this Python.
 
-The repository's name tells the framework, the framework tells which packages must be installed here.
+The repository's name tells the framework, and the framework which packages the model's code can import.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import metadata
@@ -23,7 +25,7 @@ class Framework:
 
     Args:
         name: Short name; the model server takes the image's default handlers from it.
-        packages: Distribution name by the module that must be importable.
+        packages: Distribution name by the module that the image lets a model import.
     """
 
     name: str
@@ -69,7 +71,7 @@ _PORT_LABEL = "com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true"
 
 
 def framework_of(image: str, *, among_several: bool = False) -> Framework:
-    """The framework of an image, all of whose packages are installed here.
+    """The framework of an image.
 
     Args:
         image: The image's URI.
@@ -77,7 +79,7 @@ def framework_of(image: str, *, among_several: bool = False) -> Framework:
             have it.
 
     Raises:
-        FleetFailed: The sandbox does not run the image, or packages are missing.
+        FleetFailed: The sandbox does not run the image.
     """
     repository = _repository(image)
     if repository in _OWN_SERVER:
@@ -94,19 +96,45 @@ def framework_of(image: str, *, among_several: bool = False) -> Framework:
         )
         raise FleetFailed(
             f"The sandbox does not run image {image}: it runs AWS's framework images ({_known()}), "
-            f"not images built from a Dockerfile.{label}"
-        )
-    importlib.invalidate_caches()  # what was installed since the last look counts
-    missing = [
-        package for module, package in framework.packages.items() if importlib.util.find_spec(module) is None
-    ]
-    if missing:
-        raise FleetFailed(
-            f"Image {image} needs {', '.join(missing)}, not installed in the sandbox's environment. "
-            f"Install them (python -m pip install {' '.join(missing)}) and deploy again, "
-            "or use another image."
+            "not images built from a Dockerfile, which it runs as Lambda functions only. "
+            f"Use one of these with your code in the model's archive, or deploy this model to AWS.{label}"
         )
     return framework
+
+
+def missing_packages(framework: Framework, code: Path) -> list[str]:
+    """What an image brings along, a model's code imports, and this environment does not have.
+
+    A model that uses nothing of its image's framework runs without it: the framework is large, and a laptop
+    need not have it.
+
+    Args:
+        framework: The image's.
+        code: Folder of the model's code.
+
+    Returns:
+        Names of distributions.
+    """
+    importlib.invalidate_caches()  # what was installed since the last look counts
+    imported = {name for path in code.rglob("*.py") for name in _imports(path)}
+    return [
+        package
+        for module, package in framework.packages.items()
+        if module in imported and importlib.util.find_spec(module) is None
+    ]
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Top-level modules that a file imports; a file that is no Python imports nothing."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
 
 
 def missing_requirements(requirements: Path) -> list[str]:

@@ -28,6 +28,7 @@ class FunctionVersion:
         image: Digest of its image.
         handler: ``module.function``; empty when neither the image nor the function names one.
         entry_point: ImageConfig's EntryPoint; empty for the image's own.
+        work_dir: ImageConfig's WorkingDirectory; empty for the image's own.
         variables: The function's environment variables, sorted.
         memory_mb: MemorySize.
         timeout: Timeout, seconds.
@@ -41,6 +42,7 @@ class FunctionVersion:
     image: str
     handler: str
     entry_point: tuple[str, ...]
+    work_dir: str
     variables: tuple[tuple[str, str], ...]
     memory_mb: int
     timeout: int
@@ -60,6 +62,7 @@ class FunctionVersion:
             image=image.digest,
             handler=command[0] if command else "",
             entry_point=tuple(override.get("EntryPoint") or ()),
+            work_dir=override.get("WorkingDirectory") or "",
             variables=tuple(sorted((name, str(value)) for name, value in variables.items())),
             memory_mb=int(config.get("MemorySize") or 128),
             timeout=int(config.get("Timeout") or 3),

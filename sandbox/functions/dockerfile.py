@@ -105,8 +105,10 @@ def parse(text: str, build_arguments: Mapping[str, str]) -> Dockerfile:
         elif stages:
             stages[-1].instructions.append(instruction)
         elif instruction.keyword == "ARG":
-            for name, value in declared(instruction, arguments, build_arguments):
-                arguments[name] = value
+            try:
+                arguments |= dict(declared(instruction, arguments, build_arguments))
+            except ValueError as error:
+                findings.append(f"line {instruction.line}: ARG {instruction.rest}: {error}")
         else:
             findings.append(f"line {instruction.line}: {instruction.keyword} before the first FROM")
     if not stages and not findings:

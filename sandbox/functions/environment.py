@@ -121,17 +121,17 @@ class Environment:
         try:
             # -P and -s: neither this folder nor the user's own packages are on the path of the function
             self._process = subprocess.Popen(  # noqa: S603 - a list of words, never a shell
-                [sys.executable, "-P", "-s", str(_CLIENT)],
+                [sys.executable, "-P", "-s", str(_CLIENT), str(self._folder)],  # tells whose process it is
                 stdin=self._lifeline,
                 stdout=self._output.write_end,
                 stderr=subprocess.STDOUT,
-                cwd=self._real(self._image.config.work_dir),
+                cwd=self._real(self.version.work_dir or self._image.config.work_dir),
                 env=self._environment(),
                 start_new_session=True,  # so that it can be killed with all that it started
             )
         except OSError as error:
             self._clean_up()
-            raise Fault("Runtime.InvalidEntrypoint", f"the process cannot be started: {error}") from error
+            raise Fault("Runtime.InvalidWorkingDir", f"the process cannot be started: {error}") from error
         finally:
             os.close(self._output.write_end)
         self.pid = self._process.pid

@@ -155,13 +155,13 @@ class _Builder:
         variables: dict[str, str] = {}
         for instruction in stage.instructions:
             known = variables | laid.config.environment
-            if instruction.keyword == "ARG":
-                variables |= {
-                    name: value or arguments.get(name, "")
-                    for name, value in declared(instruction, known, self._arguments)
-                }
-                continue
             try:
+                if instruction.keyword == "ARG":
+                    variables |= {
+                        name: value or arguments.get(name, "")
+                        for name, value in declared(instruction, known, self._arguments)
+                    }
+                    continue
                 self._apply(instruction, laid, known, is_last=is_last)
             except (Refused, ValueError) as refused:
                 self._findings.append(f"line {instruction.line}: {refused}")

@@ -180,7 +180,10 @@ class Pool:
         try:
             await environment.initialise(self._init_seconds)
         except TimeoutError:
-            _report_init(environment, self._init_seconds)
+            _report_init(environment, "timeout")
+        except Fault as fault:
+            _report_init(environment, f"error\tError Type: {fault.error_type}")
+            raise
         else:
             return environment
         # as Lambda does: once more, as part of the first call
@@ -215,5 +218,6 @@ class Pool:
                 return
 
 
-def _report_init(environment: Environment, seconds: float) -> None:
-    environment.log(f"INIT_REPORT Init Duration: {seconds * 1000:.2f} ms\tPhase: init\tStatus: timeout")
+def _report_init(environment: Environment, status: str) -> None:
+    duration = environment.init_seconds * 1000
+    environment.log(f"INIT_REPORT Init Duration: {duration:.2f} ms\tPhase: init\tStatus: {status}")

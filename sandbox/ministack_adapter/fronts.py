@@ -5,36 +5,21 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sandbox.functions import signature
+from sandbox.functions.calls import MAX_PAYLOAD_BYTES
 from sandbox.ministack_adapter.hooks import module
+from sandbox.ministack_adapter.requests import notes
 from sandbox.store import Params
 
-Application = Callable[..., Awaitable[None]]
+MAX_HTTP_API_BYTES = 10 * 1024 * 1024
+"""Request to an HTTP API (API Gateway quotas)."""
 
 # the name of a function URL is the first label of its host name, or the word after this path
 _URL_ID = re.compile(r"https?://(?:[^/]+/_aws/lambda-url/)?(?P<id>[a-z0-9-]+)")
 _API_ROOT = re.compile(r"/_aws/execute-api/[^/]+\Z")
-
-_TARGET: ContextVar[str] = ContextVar("request_target", default="")
-
-
-def keeping_target(application: Application) -> Application:
-    """An ASGI application that remembers a request's path and query as they were sent, and signed."""
-
-    @functools.wraps(application)
-    async def keep(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
-            query = scope.get("query_string", b"").decode("latin-1")
-            # some servers give the query along with the path
-            _TARGET.set(f"{path.partition('?')[0]}?{query}" if query else path)
-        await application(scope, receive, send)
-
-    return keep
 
 
 def require_signatures(app: Any, known: Mapping[str, str]) -> None:
@@ -58,6 +43,8 @@ def require_signatures(app: Any, known: Mapping[str, str]) -> None:
     ) -> Any:
         found = app._parse_lambda_url(host, path)
         if found is not None:
+            if len(body) > MAX_PAYLOAD_BYTES:
+                return _too_large("Message")
             resolved = module("services.lambda_svc").resolve_function_url(found[0])
             if resolved is not None and resolved[4].get("AuthType") == "AWS_IAM":
                 refusal = _refusal(method, headers, body, "lambda", resolved[1], known)
@@ -71,6 +58,8 @@ def require_signatures(app: Any, known: Mapping[str, str]) -> None:
     ) -> Any:
         found = parse_execute_api_url(host, path)
         if found is not None:
+            if len(body) > MAX_HTTP_API_BYTES:
+                return _too_large("message")
             scope = module("services.apigateway").find_api_scope(found[0])
             stage, route = app._resolve_stage_and_path(*found)
             kind = app._execute_api_authorization_type(found[0], stage, method, route)
@@ -90,7 +79,7 @@ def _refusal(
 ) -> Any:
     words = signature.refusal(
         method=method,
-        target=_TARGET.get(),
+        target=notes().target,
         headers=headers,
         body=body,
         service=service,
@@ -103,6 +92,14 @@ def _refusal(
     member = "Message" if service == "lambda" else "message"
     given = {"Content-Type": "application/json", "x-amzn-ErrorType": wrong}
     return 403, given, json.dumps({member: words}).encode()
+
+
+def _too_large(member: str) -> Any:
+    return (
+        413,
+        {"Content-Type": "application/json"},
+        json.dumps({member: "Request Entity Too Large"}).encode(),
+    )
 
 
 def give_reachable_urls(gateway_url: str) -> None:

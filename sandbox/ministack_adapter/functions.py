@@ -9,8 +9,6 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -19,6 +17,7 @@ from sandbox.functions.calls import MAX_PAYLOAD_BYTES, Outcome, Throttled
 from sandbox.functions.images import ImageStore
 from sandbox.ministack_adapter.cloudformation import run_on_worker_threads
 from sandbox.ministack_adapter.hooks import current_scope, module
+from sandbox.ministack_adapter.requests import notes
 from sandbox.store import Params, Scope
 
 MAX_EVENT_BYTES = 1024 * 1024
@@ -61,17 +60,6 @@ class FunctionHost(Protocol):
         """A function is deleted."""
 
 
-@dataclass
-class _Request:
-    """What an Invoke request says besides the event, for whoever answers it on another thread."""
-
-    wants_log: bool
-    id: str = ""
-
-
-_REQUEST: ContextVar[_Request | None] = ContextVar("invoke_request", default=None)
-
-
 def extend(host: FunctionHost) -> None:
     """Let functions from images run here.
 
@@ -100,13 +88,9 @@ def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
         refused = _refused_event(headers, content)
         if refused is not None:
             return refused
-        request = _Request(headers.get("x-amz-log-type", "").lower() == "tail")
-        reset = _REQUEST.set(request)
-        try:
-            status, given, answer = await handler(method, path, headers, body, query)
-        finally:
-            _REQUEST.reset(reset)
-        return status, given | ({"x-amzn-requestid": request.id} if request.id else {}), answer
+        notes().wants_log = headers.get("x-amz-log-type", "").lower() == "tail"
+        answer: Answer = await handler(method, path, headers, body, query)
+        return answer
 
     return handle
 
@@ -165,10 +149,8 @@ class _Functions:
         scope = _scope_of(config)
         record = self._record(scope, config["FunctionName"]) or {}
         reserved = record.get("concurrency")
-        request = _REQUEST.get()
-        request_id = str(uuid.uuid4())
-        if request is not None:
-            request.id = request_id
+        request, request_id = notes(), str(uuid.uuid4())
+        request.call_id = request_id
         try:
             outcome = self._host.execute(
                 config,
@@ -183,7 +165,7 @@ class _Functions:
         result: Params = {"body": json.loads(outcome.payload or b"null")}
         if outcome.error_type:
             result |= {"error": True, "function_error": "Unhandled"}
-        if request is not None and request.wants_log:
+        if request.wants_log:
             result["log"] = outcome.log
         return result
 

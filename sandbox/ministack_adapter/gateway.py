@@ -25,6 +25,7 @@ from sandbox.ministack_adapter.hooks import (
     current_scope,
     module,
 )
+from sandbox.ministack_adapter.requests import noting
 from sandbox.protocol import Response
 from sandbox.store import Params, Scope
 
@@ -77,7 +78,7 @@ class Ministack:
     @property
     def asgi(self) -> Callable[..., Awaitable[None]]:
         """The gateway, as an ASGI application."""
-        return fronts.keeping_target(self._app.app)
+        return noting(self._app.app)
 
     async def put_event(self, event: Event) -> None:
         """Put an event of SageMaker on its account's default bus; call it on the gateway's loop.
