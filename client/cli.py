@@ -2,7 +2,7 @@
 
 Exit status: 0 well; 1 could not be done, or a demo did not show what it should; 2 `status` found something
 wrong, `watch` saw a rollback, or wrong usage; 3 `load`, `ab send` or `ab test` had requests without an
-answer; 130 interrupted.
+answer; 130 interrupted. `async run` has 1 when a request failed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from client.ab.cli import app as ab
+from client.async_inference.cli import app as async_inference
 from client.connection import Connection
 from client.errors import UserError, explain
 from client.options import Accept, Container, ContentType, File, Json, Pattern, Stack, TargetVariant, duration
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 
 app.add_typer(ab, name="ab")
+app.add_typer(async_inference, name="async")
 
 
 @app.command()

@@ -94,6 +94,30 @@ def figures(
     Raises:
         botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError: CloudWatch could not be asked.
     """
+    values = _values(connection, series, queries, window)
+    return {
+        name: {key: _one(key, values.get(_identifier(number, key), [])) for key in queries}
+        for number, name in enumerate(series)
+    }
+
+
+def newest_figures(
+    connection: Connection, dimensions: Dimensions, queries: Queries, window: Window
+) -> Figures:
+    """The newest value of each metric of one thing, such as the length of a queue; None where there is none.
+
+    Raises:
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError: CloudWatch could not be asked.
+    """
+    values = _values(connection, {"": dimensions}, queries, window)
+    # CloudWatch gives the newest first (API GetMetricData, ScanBy)
+    return {key: _one(key, values.get(_identifier(0, key), [])[:1]) for key in queries}
+
+
+def _values(
+    connection: Connection, series: Mapping[str, Dimensions], queries: Queries, window: Window
+) -> dict[str, list[float]]:
+    """All values by the identifier of their query, newest first."""
     wanted = [
         {
             "Id": _identifier(number, key),
@@ -123,10 +147,7 @@ def figures(
         for page in pages:
             for result in page["MetricDataResults"]:
                 values.setdefault(result["Id"], []).extend(result["Values"])
-    return {
-        name: {key: _one(key, values.get(_identifier(number, key), [])) for key in queries}
-        for number, name in enumerate(series)
-    }
+    return values
 
 
 def variant_figures(

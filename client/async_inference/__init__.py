@@ -1,0 +1,1 @@
+"""Asynchronous inference: files in, notifications awaited, answers out."""
