@@ -74,13 +74,15 @@ def invoke(
     stream: Annotated[
         bool, typer.Option("--stream", help="Take the answer in parts, as they are made.")
     ] = False,
+    http: Annotated[bool, typer.Option("--http", help="To a function: over its HTTP front, signed.")] = False,
     as_json: Json = False,
     stack: Stack = None,
 ) -> None:
-    """Send texts to an endpoint, and show the answer, who gave it, and its latency."""
+    """Send texts to an endpoint or a function, and show the answer, who gave it, and its latency."""
     from client import invocation, invocation_view
     from client.containers import choose_container
-    from client.payloads import from_file, from_json_text
+    from client.functions.invocation import invoke_function, invoke_http
+    from client.payloads import REVIEWS, from_file, from_json_text, from_texts
 
     given = [
         name for name, value in (("texts", texts), ("--file", file), ("--json-body", json_body)) if value
@@ -90,6 +92,33 @@ def invoke(
     payload = from_file(file, content_type) if file else from_json_text(json_body) if json_body else None
     connection = Connection()
     deployed = find_pattern(connection, pattern, stack)
+    if deployed.has_function:
+        unfit = [
+            name
+            for name, value in (
+                ("--target-variant", target_variant),
+                ("--container", container),
+                ("--stream", stream),
+                ("--accept without --http", accept and not http),
+            )
+            if value
+        ]
+        if unfit:
+            raise UserError(f"A function takes no {' and no '.join(unfit)}", "Leave it out.")
+        payload = payload or from_texts(texts or REVIEWS, content_type or "application/json")
+        if http:
+            answer = invoke_http(connection, deployed, payload, accept)
+        else:
+            answer = invoke_function(connection, deployed, payload)
+        if as_json:
+            shown = invocation_view.as_dict(deployed.outputs["FunctionName"], payload, answer)
+            shown["function"], shown["version"] = shown.pop("endpoint"), shown.pop("variant") or None
+            print_json(shown)
+        else:
+            invocation_view.show_answer(payload, answer, "version")
+        return
+    if http:
+        raise UserError(f"Pattern {pattern!r} has no function with an HTTP front", "Leave --http out.")
     endpoint_name = deployed.endpoint_name
     chosen = choose_container(deployed, container)
     payload = payload or chosen.payload(texts, content_type)

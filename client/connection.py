@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.session
 from botocore.config import Config
+from botocore.exceptions import NoCredentialsError
 
 # a model may think for 60 s, so the client must be ready to wait longer (API InvokeEndpoint)
 READ_TIMEOUT_SECONDS = 70
@@ -62,6 +63,18 @@ class Connection:
         """File with the certificate authorities to trust (``AWS_CA_BUNDLE``); None for botocore's own."""
         path = self._botocore.get_config_variable("ca_bundle")
         return str(path) if path else None
+
+    @property
+    def credentials(self) -> Any:
+        """What requests are signed with where boto3 has no client: botocore's credentials.
+
+        Raises:
+            botocore.exceptions.NoCredentialsError: There are none.
+        """
+        found = self._session.get_credentials()
+        if found is None:
+            raise NoCredentialsError()
+        return found.get_frozen_credentials()
 
     @property
     def region(self) -> str:

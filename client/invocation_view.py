@@ -59,7 +59,7 @@ def answers_as_dict(payload: Payload, answers: Answers) -> dict[str, Any]:
     return {kind: rows}
 
 
-def show_answer(payload: Payload, answer: Answer) -> None:
+def show_answer(payload: Payload, answer: Answer, answered_by: str = "variant") -> None:
     """A table of the answers beside what they are about; one of another form is shown as it came."""
     answers = read_answers(answer.body, answer.content_type)
     if answer.parts is not None and not answer.body.endswith(b"\n"):
@@ -68,7 +68,7 @@ def show_answer(payload: Payload, answer: Answer) -> None:
         out.print(answers_table(payload, answers))
     elif answer.parts is None:
         out.print(plain(answer.body.decode(errors="replace").removesuffix("\n")), soft_wrap=True)
-    facts = [f"variant {answer.variant or '(not named)'}", f"{answer.latency_ms:.1f} ms"]
+    facts = [f"{answered_by} {answer.variant or '(not named)'}", f"{answer.latency_ms:.1f} ms"]
     if answer.parts is not None:
         first = "-" if answer.first_byte_ms is None else f"{answer.first_byte_ms:.1f} ms"
         facts.append(f"{parts_of(answer.parts)}, the first after {first}")

@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 from client.connection import Connection
 
+SAGEMAKER = "AWS/SageMaker"
 _MINUTE = 60
 # API GetMetricData takes so many queries at once
 _QUERIES_PER_CALL = 500
 
 Dimensions = Mapping[str, str]
-# key -> metric of namespace AWS/SageMaker, statistic; latencies come in microseconds (guide, monitoring)
+# key -> metric, statistic; latencies come in microseconds (guide, monitoring)
 Queries = Mapping[str, tuple[str, str]]
 Figures = dict[str, float | None]
 
@@ -76,7 +77,11 @@ HOUR = Window(3600, 3600)
 
 
 def figures(
-    connection: Connection, series: Mapping[str, Dimensions], queries: Queries, window: Window
+    connection: Connection,
+    series: Mapping[str, Dimensions],
+    queries: Queries,
+    window: Window,
+    namespace: str = SAGEMAKER,
 ) -> dict[str, Figures]:
     """What CloudWatch has of several things that carry the same metrics.
 
@@ -87,6 +92,7 @@ def figures(
         series: Dimensions by the name that the answer is to use.
         queries: Which metrics; for example `VARIANT`.
         window: Over which time.
+        namespace: Whose metrics; by default SageMaker's.
 
     Returns:
         By name and key of the query; None where CloudWatch has no data.
@@ -94,7 +100,7 @@ def figures(
     Raises:
         botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError: CloudWatch could not be asked.
     """
-    values = _values(connection, series, queries, window)
+    values = _values(connection, series, queries, window, namespace)
     return {
         name: {key: _one(key, values.get(_identifier(number, key), [])) for key in queries}
         for number, name in enumerate(series)
@@ -109,13 +115,17 @@ def newest_figures(
     Raises:
         botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError: CloudWatch could not be asked.
     """
-    values = _values(connection, {"": dimensions}, queries, window)
+    values = _values(connection, {"": dimensions}, queries, window, SAGEMAKER)
     # CloudWatch gives the newest first (API GetMetricData, ScanBy)
     return {key: _one(key, values.get(_identifier(0, key), [])[:1]) for key in queries}
 
 
 def _values(
-    connection: Connection, series: Mapping[str, Dimensions], queries: Queries, window: Window
+    connection: Connection,
+    series: Mapping[str, Dimensions],
+    queries: Queries,
+    window: Window,
+    namespace: str,
 ) -> dict[str, list[float]]:
     """All values by the identifier of their query, newest first."""
     wanted = [
@@ -123,7 +133,7 @@ def _values(
             "Id": _identifier(number, key),
             "MetricStat": {
                 "Metric": {
-                    "Namespace": "AWS/SageMaker",
+                    "Namespace": namespace,
                     "MetricName": metric,
                     "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
                 },

@@ -41,6 +41,11 @@ class DeployedPattern:
         return "EndpointName" in self.outputs
 
     @property
+    def has_function(self) -> bool:
+        """Whether the stack says that it made a Lambda function."""
+        return "FunctionName" in self.outputs
+
+    @property
     def endpoint_name(self) -> str:
         """Name of the endpoint.
 

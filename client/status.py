@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import ClientError
 
 from client.connection import Connection
+from client.functions.state import FunctionStatus, function_figures, function_problems, function_status
 from client.metrics import HOUR, Figures, container_figures, variant_figures
 from client.patterns import DeployedPattern
 from client.scaling import scaling_ranges
@@ -124,6 +125,7 @@ class PatternStatus:
     Args:
         deployed: Its stack.
         endpoint: Its endpoint; None if it has none.
+        function: Its Lambda function; None if it has none.
         alarms: The stack's alarms.
         problems: Why this is not what was asked for; empty if it is.
         notes: What could not be found out.
@@ -131,6 +133,7 @@ class PatternStatus:
 
     deployed: DeployedPattern
     endpoint: EndpointStatus | None = None
+    function: FunctionStatus | None = None
     alarms: list[AlarmStatus] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -148,6 +151,7 @@ class PatternStatus:
                 "reason": self.deployed.stack_reason,
             },
             "endpoint": asdict(self.endpoint) if self.endpoint else None,
+            "function": asdict(self.function) if self.function else None,
             "alarms": [asdict(alarm) for alarm in self.alarms],
             "notes": self.notes,
         }
@@ -169,10 +173,16 @@ def pattern_status(connection: Connection, deployed: DeployedPattern) -> Pattern
         _optional(status, "the last hour", lambda: _add_last_hour(connection, endpoint))
         for variant in endpoint.variants:
             variant.scaling = ranges.get(variant.name)
+    if deployed.has_function:
+        status.function = function = function_status(connection, deployed)
+        hour = _optional(status, "the last hour", lambda: function_figures(connection, function))
+        function.last_hour = hour or {}
     status.alarms = _optional(status, "alarms", lambda: _stack_alarms(connection, deployed.stack_name)) or []
-    status.problems = _stack_problems(deployed) + (
-        endpoint_problems(status.endpoint) if status.endpoint else []
-    )
+    status.problems = _stack_problems(deployed)
+    if status.endpoint:
+        status.problems += endpoint_problems(status.endpoint)
+    if status.function:
+        status.problems += function_problems(status.function)
     return status
 
 

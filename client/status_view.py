@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from client.functions.state import FunctionStatus
 from client.metrics import Figures
 from client.output import STATE_STYLES, figure, moving, out, plain
 from client.status import AlarmStatus, ContainerStatus, EndpointStatus, PatternStatus, VariantStatus
@@ -32,6 +33,8 @@ def show_status(status: PatternStatus) -> None:
         _line(("  ! ", "bold red"), (plain(problem).plain, "red"))
     if status.endpoint:
         _show_endpoint(status.endpoint)
+    if status.function:
+        _show_function(status.function)
     if status.alarms:
         _show_alarms(deployed.stack_name, status.alarms)
     for note in status.notes:
@@ -73,6 +76,16 @@ def _show_endpoint(endpoint: EndpointStatus) -> None:
     if endpoint.containers:
         _line(f"  containers, {_MODES.get(endpoint.inference_mode or '', 'several in an instance')}")
         out.print(Padding(_containers(endpoint), (0, 0, 0, 2)))
+
+
+def _show_function(function: FunctionStatus) -> None:
+    bad = function.state in ("NotFound", "Failed")
+    style = "green" if function.state == "Active" else "red" if bad else "yellow"
+    _line("  function  ", function.name, "  ", (function.state, style))
+    _line(f"  alias     {function.alias}, version {function.version or '-'}")
+    hour = [f"{figure(count)} {name}" for name, count in function.last_hour.items()]
+    if hour:
+        _line(f"  last hour {', '.join(hour)}")
 
 
 def _variants(variants: list[VariantStatus]) -> Table:

@@ -166,6 +166,13 @@ def _reported() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+def _capacity(variant: dict[str, Any]) -> str:
+    serverless = variant.get("serverless")
+    if not serverless:
+        return f"{variant.get('instances', '')}"
+    return f"serverless, 0 to {serverless['MaxConcurrency']}"
+
+
 def _show(found: dict[str, Any]) -> None:
     if not found["running"]:
         typer.echo("The sandbox is not running. Start it: python -m sandbox up")
@@ -192,7 +199,7 @@ def _show(found: dict[str, Any]) -> None:
                 endpoint["name"] if number == 0 else "",
                 endpoint["status"] if number == 0 else "",
                 variant.get("name", ""),
-                f"{variant.get('instances', '')}",
+                _capacity(variant),
                 f"{variant.get('weight', '')}",
             )
     Console().print(table)

@@ -62,6 +62,7 @@ def _endpoint(described: Report) -> Report:
                 "name": variant["VariantName"],
                 "instances": variant.get("CurrentInstanceCount"),
                 "desired_instances": variant.get("DesiredInstanceCount"),
+                "serverless": variant.get("CurrentServerlessConfig"),
                 "weight": variant.get("CurrentWeight"),
             }
             for member in ("ProductionVariants", "ShadowProductionVariants")

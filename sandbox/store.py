@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from sandbox.fleet import Fleet
+    from sandbox.serverless import ServerlessSize
     from sandbox.traffic import Routes
 
 Params = dict[str, Any]
@@ -72,6 +73,8 @@ class Variant:
         desired_instance_count: Instances wanted; `fleet` holds those that serve.
         fleet: The instances.
         production_variant: The ProductionVariant of the configuration that it came from.
+        desired_serverless: Of a serverless variant the size wanted; `fleet` has that of now. Its
+            `desired_instance_count` is the provisioned concurrency.
         stage: Its ``VariantStatus``; None while nothing is done to it.
     """
 
@@ -81,6 +84,7 @@ class Variant:
     desired_instance_count: int
     fleet: Fleet
     production_variant: Params
+    desired_serverless: ServerlessSize | None = None
     stage: Stage | None = None
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_ecr_assets as assets
@@ -15,7 +16,7 @@ from aws_cdk import aws_logs as logs
 
 from constructs import Construct
 
-from .acknowledgements import acknowledge, acknowledge_wildcards
+from .acknowledgements import Pack, acknowledge, acknowledge_wildcards
 from .build_context import stage
 from .errors import Findings
 from .function_http import HttpFront, make_front
@@ -167,7 +168,7 @@ class ContainerFunction(Construct):
             tracing=lambda_.Tracing.ACTIVE,
             description=f"Model in a container image, called as {function_name}:{ALIAS}",
         )
-        self.function.node.add_dependency(self.log_group, policy)
+        self._create_after(self.log_group, policy.node.default_child)
         _acknowledge(self.function, reserved=reserved_concurrency is not None)
         self.alias = self._alias(provisioned_concurrency)
         self.http_url = make_front(self, self.alias, http_front, key=key, retention=retention)
@@ -277,6 +278,12 @@ class ContainerFunction(Construct):
         )
         return role, policy
 
+    def _create_after(self, *resources: object) -> None:
+        """Have CloudFormation wait for these, and not also for the role, which the function refers to."""
+        stack = cdk.Stack.of(self)
+        names = [stack.get_logical_id(cast(cdk.CfnElement, resource)) for resource in resources]
+        cast(lambda_.CfnFunction, self.function.node.default_child).add_override("DependsOn", sorted(names))
+
     def _alias(self, provisioned: ProvisionedConcurrency | None) -> lambda_.Alias:
         alias = lambda_.Alias(
             self,
@@ -294,16 +301,19 @@ class ContainerFunction(Construct):
 
 
 def _acknowledge(function: lambda_.Function, *, reserved: bool) -> None:
+    acknowledge(
+        function,
+        {"LambdaInsideVPC": "It reads nothing but its own image; in a VPC it would reach more, not less."},
+    )
     findings = {
-        "LambdaDLQ": "It is called synchronously: a failure goes back to the caller, and nothing is queued.",
-        "LambdaInsideVPC": "It reads nothing but its own image; in a VPC it would reach more, not less.",
+        "LambdaDLQ": "It is called synchronously: a failure goes back to the caller, and nothing is queued."
     }
     if not reserved:
         findings["LambdaConcurrency"] = (
             "It shares the account's concurrency by choice of the setting reserved_concurrency, and an alarm "
             "on throttles tells when that is not enough."
         )
-    acknowledge(function, findings)
+    acknowledge(function, findings, Pack.NIST, Pack.HIPAA)  # PCI DSS has neither rule
 
 
 __all__ = ["ContainerFunction", "HttpFront", "ProvisionedConcurrency"]

@@ -164,8 +164,8 @@ def _serverless_endpoint(config: Params) -> Iterator[str]:
         yield "a serverless endpoint has one production variant"
     if config.get("DataCaptureConfig", {}).get("EnableCapture", True) and "DataCaptureConfig" in config:
         yield "DataCaptureConfig is not supported for serverless endpoints"
-    for member in ("VpcConfig", "AsyncInferenceConfig"):
-        if member in config:
+    for member in ("VpcConfig", "EnableNetworkIsolation", "AsyncInferenceConfig", "ExplainerConfig"):
+        if config.get(member):
             yield f"{member} is not supported for serverless endpoints"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sandbox.serverless import ServerlessFleet
 from sandbox.store import Endpoint, Params, Pending, Record, Variant
 
 _REASON_LENGTH = 1024  # FailureReason
@@ -51,8 +52,7 @@ def _variant(variant: Variant) -> Params:
         "DeployedImages": variant.fleet.deployed_images,
         "CurrentWeight": variant.weight,
         "DesiredWeight": variant.desired_weight,
-        "CurrentInstanceCount": len(variant.fleet.in_service()),
-        "DesiredInstanceCount": variant.desired_instance_count,
+        **_capacity(variant),
     }
     for member in ("ManagedInstanceScaling", "RoutingConfig"):
         if member in variant.production_variant:
@@ -63,6 +63,18 @@ def _variant(variant: Variant) -> Params:
             {"Status": stage.status, "StatusMessage": stage.message, "StartTime": stage.started_at}
         ]
     return summary
+
+
+def _capacity(variant: Variant) -> Params:
+    if isinstance(variant.fleet, ServerlessFleet) and variant.desired_serverless is not None:
+        return {
+            "CurrentServerlessConfig": variant.fleet.size.config,
+            "DesiredServerlessConfig": variant.desired_serverless.config,
+        }
+    return {
+        "CurrentInstanceCount": len(variant.fleet.in_service()),
+        "DesiredInstanceCount": variant.desired_instance_count,
+    }
 
 
 def _pending(pending: Pending) -> Params:

@@ -23,6 +23,7 @@ from sandbox.control_plane.resources import (
     refuse_taken,
     set_tags,
 )
+from sandbox.control_plane.serverless_rules import becomes_serverless, serverless_update
 from sandbox.store import Endpoint, Params, Record, Scope, Store, Stores
 from sandbox.validation import raise_findings
 
@@ -139,12 +140,17 @@ class Endpoints:
         findings = [
             *_retention(retain_all, exclude),
             *_kind(endpoint, config),
+            *becomes_serverless(endpoint, config),
             *self._scaled(endpoint, config),
         ]
         if deployment:
             variants = endpoint.variants
             keeps_counts = retain_all and "DesiredInstanceCount" not in exclude
-            kept = {name: variant.desired_instance_count for name, variant in variants.items()}
+            kept = {
+                name: variant.desired_instance_count
+                for name, variant in variants.items()
+                if variant.desired_serverless is None
+            }
             findings += deployment_findings(
                 deployment, config.request, frozenset(variants), kept if keeps_counts else None
             )
@@ -244,7 +250,6 @@ def _deployable(store: Store, config_name: str, scope: Scope) -> Record:
     request = config.request
     variants = all_variants(request)
     asked = {
-        "serverless variants": any("ServerlessConfig" in variant for variant in variants),
         "data capture of an asynchronous endpoint": (
             "AsyncInferenceConfig" in request
             and request.get("DataCaptureConfig", {"EnableCapture": False}).get("EnableCapture", True)
@@ -299,9 +304,8 @@ def _desired(endpoint: Endpoint, desired: list[Params], may_be_zero: bool) -> It
             yield f'{place}: the endpoint has no variant "{name}"; it has {known}'
             continue
         if item.keys() == {"VariantName"}:
-            yield f"{place}: DesiredWeight or DesiredInstanceCount is missing"
-        if "ServerlessUpdateConfig" in item:
-            yield f'{place}: ServerlessUpdateConfig is for serverless variants; "{name}" has instances'
+            yield f"{place}: DesiredWeight, DesiredInstanceCount or ServerlessUpdateConfig is missing"
+        yield from (f"{place}: {finding}" for finding in serverless_update(endpoint, item))
         if item.get("DesiredInstanceCount") == 0 and not may_be_zero:
             yield f"{place}: DesiredInstanceCount must be at least 1 for a real-time endpoint"
         if name in weights:  # a shadow's weight is a share of the production variant's

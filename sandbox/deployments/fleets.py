@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from sandbox.errors import ServiceError
 from sandbox.fleet import FleetFailed, FleetManager
+from sandbox.serverless import ServerlessFleet, ServerlessSize
 from sandbox.store import Endpoint, Params, Record, Stores, Variant
 
 log = logging.getLogger(__name__)
@@ -29,10 +31,12 @@ class Kept:
     Args:
         weight: DesiredWeight.
         count: DesiredInstanceCount.
+        provisioned: The provisioned concurrency of a serverless variant, which is its capacity.
     """
 
     weight: float | None = None
     count: int | None = None
+    provisioned: int | None = None
 
 
 def make_variants(
@@ -64,23 +68,31 @@ def make_variants(
         if model is None:
             arn = endpoint.scope.arn(f"model/{params.get('ModelName', '').lower()}")
             raise ServiceError("ValidationException", f'Could not find model "{arn}".')
-        weight, count = _capacity(params, kept.get(name, Kept()))
+        keep = kept.get(name, Kept())
+        weight = keep.weight if keep.weight is not None else float(params.get("InitialVariantWeight", 1.0))
+        if "ServerlessConfig" in params:
+            variants[name] = _serverless(manager, endpoint, params, model, weight, keep)
+            continue
+        count = keep.count if keep.count is not None else params["InitialInstanceCount"]
         fleet = manager.create(endpoint.name, params, model, endpoint.scope)
         fleet.asynchronous = "AsyncInferenceConfig" in config.request
         variants[name] = Variant(name, weight, weight, count, fleet, params)
     return variants
 
 
-def _capacity(params: Params, kept: Kept) -> tuple[float, int]:
-    weight = kept.weight if kept.weight is not None else float(params.get("InitialVariantWeight", 1.0))
-    count = kept.count if kept.count is not None else params.get("InitialInstanceCount")
-    if count is None:
-        raise ServiceError(
-            "ValidationException",
-            f"Production variant {params['VariantName']} has no InitialInstanceCount: "
-            "the sandbox serves instance-based variants only.",
-        )
-    return weight, count
+def _serverless(
+    manager: FleetManager, endpoint: Endpoint, params: Params, model: Record, weight: float, keep: Kept
+) -> Variant:
+    size = ServerlessSize.of(params["ServerlessConfig"])
+    if keep.provisioned is not None:
+        size = replace(size, provisioned=min(keep.provisioned, size.max_concurrency))
+    make = partial(ServerlessFleet, metrics=manager.metrics)
+    fleet = manager.create(
+        endpoint.name, params | {"ServerlessConfig": size.config}, model, endpoint.scope, make
+    )
+    return Variant(
+        params["VariantName"], weight, weight, size.provisioned, fleet, params, desired_serverless=size
+    )
 
 
 async def start_fleets(variants: Mapping[str, Variant], counts: Mapping[str, int]) -> None:
@@ -110,7 +122,14 @@ async def scale_fleets(variants: Mapping[str, Variant], counts: Mapping[str, int
     Raises:
         DeploymentFailed: One could not grow.
     """
-    await _together(variants[name].fleet.scale_to(count) for name, count in counts.items())
+    await _together(_resize(variants[name], count) for name, count in counts.items())
+
+
+async def _resize(variant: Variant, count: int) -> None:
+    if isinstance(variant.fleet, ServerlessFleet) and variant.desired_serverless is not None:
+        await variant.fleet.resize(variant.desired_serverless)
+    else:
+        await variant.fleet.scale_to(count)
 
 
 async def stop_fleets(variants: Iterable[Variant], *, drain: bool) -> None:

@@ -129,7 +129,10 @@ def supports_guardrails(variants: Iterable[Params]) -> bool:
     Args:
         variants: ProductionVariants of the old and of the new configuration.
     """
-    return not any(str(variant.get("InstanceType", "")).startswith("ml.inf1.") for variant in variants)
+    return not any(
+        "ServerlessConfig" in variant or str(variant.get("InstanceType", "")).startswith("ml.inf1.")
+        for variant in variants
+    )
 
 
 def _size(params: Params) -> CapacitySize:

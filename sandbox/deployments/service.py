@@ -12,10 +12,10 @@ from sandbox.async_queue import AsyncQueues, TopicRefused
 from sandbox.aws import LocalAws
 from sandbox.capture import Capture
 from sandbox.clock import Clock
+from sandbox.deployments.capacity import Capacity, kept_of
 from sandbox.deployments.fleets import (
     SHADOW,
     DeploymentFailed,
-    Kept,
     make_variants,
     scale_fleets,
     start_fleets,
@@ -102,7 +102,7 @@ class Deployments:
             ServiceError: A model is gone or a limit is reached; nothing has changed then.
         """
         assert endpoint.routes is not None  # noqa: S101 - the control plane updates only what serves
-        kept = _kept(endpoint, exclude) if retain_all else {}
+        kept = kept_of(endpoint, exclude) if retain_all else {}
         variants = make_variants(self._stores, self._fleets, endpoint, config, kept)
         shadows = make_variants(self._stores, self._fleets, endpoint, config, kept, SHADOW)
         data_capture = config.request.get("DataCaptureConfig")
@@ -134,16 +134,16 @@ class Deployments:
             endpoint: The endpoint.
             desired: DesiredWeightsAndCapacities of variants that exist.
         """
-        before = {
-            name: (variant.weight, variant.desired_instance_count)
-            for name, variant in endpoint.all_variants.items()
-        }
+        before = {name: Capacity.of(variant) for name, variant in endpoint.all_variants.items()}
         for change in desired:
             variant = endpoint.all_variants[change["VariantName"]]
             variant.desired_weight = float(change.get("DesiredWeight", variant.desired_weight))
             variant.desired_instance_count = change.get(
                 "DesiredInstanceCount", variant.desired_instance_count
             )
+            if variant.desired_serverless is not None:
+                size = variant.desired_serverless.updated(change.get("ServerlessUpdateConfig", {}))
+                variant.desired_serverless, variant.desired_instance_count = size, size.provisioned
         self._transitions(endpoint).enter(endpoint, "Updating")
         self._spawn(endpoint, self._scale(endpoint, before))
 
@@ -200,13 +200,13 @@ class Deployments:
         endpoint.routes = Routes(endpoint.name, side)
         self._transitions(endpoint).enter(endpoint, "InService")
 
-    async def _scale(self, endpoint: Endpoint, before: dict[str, tuple[float, int]]) -> None:
+    async def _scale(self, endpoint: Endpoint, before: dict[str, Capacity]) -> None:
         assert endpoint.routes is not None  # noqa: S101 - the control plane updates only what serves
         variants = endpoint.all_variants
         changed = {
             name: variant.desired_instance_count
             for name, variant in variants.items()
-            if variant.desired_instance_count != before[name][1]
+            if Capacity.of(variant).amount != before[name].amount
         }
         transitions = self._transitions(endpoint)
         if changed:
@@ -214,7 +214,7 @@ class Deployments:
                 endpoint,
                 (variants[name] for name in changed),
                 "Updating",
-                lambda variant: _scaling(before[variant.name][1], variant.desired_instance_count),
+                lambda variant: Capacity.of(variant).change_from(before[variant.name]),
             )
         # told, but no reason to leave requests without instances
         with contextlib.suppress(DeploymentFailed):
@@ -232,14 +232,15 @@ class Deployments:
         transitions.settle(endpoint, "InService")
 
     async def _unscale(
-        self, endpoint: Endpoint, before: dict[str, tuple[float, int]], changed: dict[str, int]
+        self, endpoint: Endpoint, before: dict[str, Capacity], changed: dict[str, int]
     ) -> None:
         variants = endpoint.all_variants
-        for name, (weight, count) in before.items():
-            variants[name].desired_weight = weight
-            variants[name].desired_instance_count = count
+        for name, capacity in before.items():
+            variants[name].desired_weight = capacity.weight
+            variants[name].desired_instance_count = capacity.count
+            variants[name].desired_serverless = capacity.serverless
         with contextlib.suppress(DeploymentFailed):  # the reason that counts is the first one
-            await scale_fleets(variants, {name: before[name][1] for name in changed})
+            await scale_fleets(variants, {name: before[name].count for name in changed})
 
     async def _delete(self, endpoint: Endpoint, side: Side | None) -> None:
         if self._queues is not None:
@@ -290,21 +291,6 @@ class Deployments:
 
     def _capture(self, endpoint: Endpoint, data_capture: Params | None) -> Capture | None:
         return Capture.of(self._aws, endpoint.scope, endpoint.name, data_capture)
-
-
-def _kept(endpoint: Endpoint, exclude: frozenset[str]) -> dict[str, Kept]:
-    return {
-        name: Kept(
-            weight=None if "DesiredWeight" in exclude else variant.desired_weight,
-            count=None if "DesiredInstanceCount" in exclude else variant.desired_instance_count,
-        )
-        for name, variant in endpoint.all_variants.items()
-    }
-
-
-def _scaling(before: int, after: int) -> str:
-    """The StatusMessage of a change of capacity."""
-    return f"Scaling {'out' if after > before else 'in'} desired instance count to {after}."
 
 
 def _all_variants(endpoint: Endpoint) -> list[Variant]:

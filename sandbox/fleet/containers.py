@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sandbox.fleet.artifacts import ArtifactStore, ModelSource
 from sandbox.fleet.failures import FleetFailed
-from sandbox.fleet.images import Framework, framework_of, missing_requirements
+from sandbox.fleet.images import Framework, framework_of, missing_packages, missing_requirements
 from sandbox.fleet.output import Output
 from sandbox.model_server import EXIT_LOAD_FAILED
 from sandbox.store import Params, Scope
@@ -147,6 +147,13 @@ class Container:
             raise FleetFailed(
                 f"The model data at {data} of container {self.hostname} has no code/{program}, the script "
                 f"with model_fn and predict_fn (SAGEMAKER_PROGRAM names it, default inference.py).{hint}"
+            )
+        absent = missing_packages(self.plan.framework, self._code)
+        if absent:
+            raise FleetFailed(
+                f"The code of container {self.hostname} imports {', '.join(absent)} of its image, not "
+                f"installed in the sandbox's environment. Install with: python -m pip install "
+                f"{' '.join(absent)}, and deploy again."
             )
         missing = missing_requirements(self._code / "requirements.txt")
         if missing:

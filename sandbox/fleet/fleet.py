@@ -47,8 +47,11 @@ class Fleet:
         launcher: Starts its instances.
         slots: Counts model servers against the sandbox's limit.
 
-    Its attribute `asynchronous` says that it serves an asynchronous endpoint, whose metrics are others.
+    Its attribute `asynchronous` says that it serves an asynchronous endpoint, whose metrics are others, and
+    `has_instances` that it has instances, whose use of the machine and whose concurrency are measured.
     """
+
+    has_instances = True
 
     def __init__(
         self,
@@ -103,7 +106,7 @@ class Fleet:
         """
         self.on_started(self)
         try:
-            self._plans = plan(self.model.request)
+            self._plans = self._planned()
             await self.scale_to(count)
         except BaseException:
             await self.stop(drain=False)
@@ -192,6 +195,14 @@ class Fleet:
         if instance.state == "InService":
             self._set_state(instance, "Suspect")
             instance.wake.set()
+
+    def _planned(self) -> list[ContainerPlan]:
+        """What the containers of an instance are to be.
+
+        Raises:
+            FleetFailed: They are of a kind that the sandbox does not run here.
+        """
+        return plan(self.model.request)
 
     def _any(self) -> Instance:
         return self._serving[int(random.random() * len(self._serving))]  # noqa: S311  (no secret)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from sandbox.aws import LocalAws
     from sandbox.engine import EngineSettings
     from sandbox.logs import LogPublisher
+
+
+FleetMaker = Callable[[str, Params, Record, Scope, Launcher, Slots], Fleet]
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class FleetManager:
     Args:
         settings: Where files live, the clock, the limit of processes.
         aws: Where S3 is.
-        metrics: Takes the utilization of instances.
+        metrics: Takes the utilization of instances; fleets of other kinds use it too.
         logs: Takes the output of containers.
     """
 
@@ -65,6 +69,7 @@ class FleetManager:
         self._settings = settings
         self._gateway_url = aws.gateway_url
         self._logs = logs
+        self.metrics = metrics
         self._artifacts = ArtifactStore(aws, settings.work_dir / "artifacts")
         self._slots = Slots(settings.max_model_servers)
         self._safe_ports = SafePorts()
@@ -82,7 +87,7 @@ class FleetManager:
         self._workers = ThreadPoolExecutor(8, thread_name_prefix="fleet")
         self._lifeline = os.pipe()
         self._sampling = [
-            asyncio.create_task(each.run(lambda: self._fleets))
+            asyncio.create_task(each.run(self._with_instances))
             for each in (self._utilization, self._concurrency)
         ]
 
@@ -101,15 +106,31 @@ class FleetManager:
         if self._workers is not None:
             self._workers.shutdown(wait=False, cancel_futures=True)
 
-    def create(self, endpoint_name: str, production_variant: Params, model: Record, scope: Scope) -> Fleet:
+    def create(
+        self,
+        endpoint_name: str,
+        production_variant: Params,
+        model: Record,
+        scope: Scope,
+        make: FleetMaker = Fleet,
+    ) -> Fleet:
         """A fleet without instances yet; `Fleet.start` brings them.
+
+        Args:
+            endpoint_name: Name of the endpoint.
+            production_variant: The ProductionVariant of the endpoint configuration.
+            model: The model that it serves.
+            scope: Account and Region.
+            make: What makes it: `Fleet`, or what takes the same arguments.
 
         Raises:
             ServiceError: ResourceLimitExceeded: the instances would not fit into the sandbox's limit.
         """
         if self._workers is None or self._lifeline is None:
             raise RuntimeError("the fleet manager is not running")
-        wanted = production_variant.get("InitialInstanceCount", 1) * len(definitions(model.request))
+        serverless = production_variant.get("ServerlessConfig", {"ProvisionedConcurrency": 1})
+        count = production_variant.get("InitialInstanceCount", serverless.get("ProvisionedConcurrency", 0))
+        wanted = count * len(definitions(model.request))
         too_many = self._slots.exceeded_by(wanted)
         if too_many is not None:
             raise ServiceError("ResourceLimitExceeded", too_many)
@@ -126,9 +147,12 @@ class FleetManager:
             workers=self._workers,
             safe_ports=self._safe_ports,
         )
-        fleet = Fleet(endpoint_name, production_variant, model, scope, launcher, self._slots)
+        fleet = make(endpoint_name, production_variant, model, scope, launcher, self._slots)
         fleet.on_started, fleet.on_stopped = self._fleets.add, self._fleets.discard
         return fleet
+
+    def _with_instances(self) -> list[Fleet]:
+        return [fleet for fleet in self._fleets if fleet.has_instances]
 
     def processes(self) -> list[ModelServer]:
         """Every model server of the moment."""

@@ -104,6 +104,32 @@ def no_instance(endpoint: Endpoint, variant: str) -> ServiceError:
     )
 
 
+def too_large(limit: int) -> ServiceError:
+    """The request has too large a body."""
+    return ServiceError("ValidationError", f"HTTP content length exceeded {limit} bytes.", 413)
+
+
+def throttled(endpoint: Endpoint, limit: int) -> ServiceError:
+    """A serverless endpoint works on as many requests as its MaxConcurrency allows (API reference, "Common
+    errors": ThrottlingException, 400).
+    """
+    return ServiceError(
+        "ThrottlingException",
+        f"Rate exceeded: endpoint {endpoint.name} processes at most {limit} requests at a time "
+        "(MaxConcurrency).",
+    )
+
+
+def not_ready(endpoint: Endpoint, why: str) -> ServiceError:
+    """A serverless container was not there in time."""
+    return ServiceError(
+        "ModelNotReadyException",
+        f"The resources of endpoint {endpoint.name} are still being provisioned. Wait and try your request "
+        f"again. {why}",
+        429,
+    )
+
+
 def not_asynchronous(endpoint: Endpoint) -> ServiceError:
     """InvokeEndpointAsync of an endpoint whose configuration has no AsyncInferenceConfig."""
     return ServiceError(

@@ -130,7 +130,8 @@ class Chain:
         body: bytes,
     ) -> tuple[Headers, bytes]:
         with self.visit(trip, model, stages, position) as port:
-            answer = await self._upstream.post(port, lines, body, self._max_payload)
+            limit = trip.max_payload or self._max_payload
+            answer = await self._upstream.post(port, lines, body, limit)
             try:
                 answered = await answer.body()
                 trip.status = answer.status

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from sandbox.errors import ServiceError
-from sandbox.fleet import FleetStopped, Instance
-from sandbox.runtime import answers
+from sandbox.fleet import Fleet, FleetStopped, Instance
+from sandbox.runtime import answers, on_demand
 from sandbox.runtime.answers import Reply
 from sandbox.runtime.chain import OCTETS, Chain
 from sandbox.runtime.containers import check_targets
@@ -18,6 +18,7 @@ from sandbox.runtime.request import CUSTOM_ATTRIBUTES, TARGET_VARIANT, Invocatio
 from sandbox.runtime.shadow import ShadowTraffic
 from sandbox.runtime.trip import Trip
 from sandbox.runtime.upstream import Broken, NotReceived, TooLarge, Upstream
+from sandbox.serverless import ServerlessFleet
 from sandbox.store import Stores
 from sandbox.traffic import Target
 
@@ -31,6 +32,9 @@ STREAM_SECONDS = 480.0
 ACQUIRE_SECONDS = 0.25
 # between two attempts when a container refuses connections
 RETRY_SECONDS = 0.02
+
+# a request that was refused before it could reach a model is the client's affair
+_REFUSED = ("ValidationError", "ThrottlingException")
 
 _NEW_SESSION, _CLOSED_SESSION = b"x-amzn-sagemaker-new-session-id", b"x-amzn-sagemaker-closed-session-id"
 _PASSED_BACK = (CUSTOM_ATTRIBUTES, _NEW_SESSION, _CLOSED_SESSION)
@@ -106,7 +110,7 @@ class Invoker:
             ServiceError: As the service answers.
         """
         try:
-            async with asyncio.timeout_at(trip.deadline):
+            async with asyncio.timeout_at(trip.deadline) as trip.limit:
                 result = await self._until_received(trip, visit)
         except ServiceError as error:
             self._note_failure(trip, error)
@@ -115,7 +119,7 @@ class Invoker:
             raise self._timed_out(trip) from error
         except (Broken, TooLarge) as error:
             text = (
-                answers.TOO_LARGE.format(limit=self._max_payload)
+                answers.TOO_LARGE.format(limit=trip.max_payload or self._max_payload)
                 if isinstance(error, TooLarge)
                 else answers.LOST
             )
@@ -126,7 +130,6 @@ class Invoker:
         return result
 
     async def _until_received(self, trip: Trip, visit: Callable[[Trip, Target, Instance], Awaitable[T]]) -> T:
-        loop = asyncio.get_running_loop()
         while True:
             trip.instance = None
             trip.target = target = trip.copy_for or self._choose(trip)
@@ -136,7 +139,7 @@ class Invoker:
                 trip.copied = True
                 self.shadows.copy(trip, target.shadows)
             try:
-                instance = await fleet.acquire(loop.time() + ACQUIRE_SECONDS)
+                instance = await _acquire(trip, fleet)
             except TimeoutError as error:
                 if trip.copy_for is not None and isinstance(error, FleetStopped):
                     raise answers.not_serving(trip.endpoint) from error
@@ -149,6 +152,10 @@ class Invoker:
             except NotReceived:
                 trip.model_seconds = 0.0
                 fleet.report_failure(instance)
+            except asyncio.CancelledError:
+                if isinstance(fleet, ServerlessFleet):
+                    fleet.abandon(instance)
+                raise
             finally:
                 fleet.release(instance)
             trip.instance = None
@@ -182,8 +189,7 @@ class Invoker:
         return error
 
     def _note_failure(self, trip: Trip, error: ServiceError) -> None:
-        # a request that was refused before it reached a model is the client's affair
-        if trip.target is not None and error.code != "ValidationError":
+        if trip.target is not None and error.code not in _REFUSED:
             self._note(trip)
             self.observer.failed(trip.endpoint, trip.target, trip.instance, error)
 
@@ -196,6 +202,13 @@ class Invoker:
                 model_seconds=trip.model_seconds,
                 status=trip.status,
             )
+
+
+async def _acquire(trip: Trip, fleet: Fleet) -> Instance:
+    if isinstance(fleet, ServerlessFleet):
+        on_demand.check_payload(trip)
+        return await on_demand.acquire(trip, fleet)
+    return await fleet.acquire(asyncio.get_running_loop().time() + ACQUIRE_SECONDS)
 
 
 def reply_headers(target: Target, headers: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:

@@ -19,7 +19,7 @@ from sandbox.errors import ServiceError
 from sandbox.logs import LogPublisher
 from sandbox.metrics import MetricPublisher
 from sandbox.runtime import request
-from sandbox.runtime.answers import Reply, error_reply
+from sandbox.runtime.answers import Reply, error_reply, too_large
 from sandbox.runtime.async_intake import MAX_BODY_BYTES, AsyncIntake
 from sandbox.runtime.invoke import INVOCATION_SECONDS, STREAM_SECONDS, Invoker
 from sandbox.runtime.observe import Observer
@@ -191,7 +191,7 @@ class RuntimeListener:
     def _check_size(self, size: int) -> None:
         limit = self._settings.max_payload_bytes
         if size > limit:
-            raise ServiceError("ValidationError", f"HTTP content length exceeded {limit} bytes.", 413)
+            raise too_large(limit)
 
 
 async def _up_to(limit: int, receive: Any) -> bytes:

@@ -11,6 +11,7 @@ from sandbox.logs import LogPublisher
 from sandbox.metrics import Dimensions, MetricPublisher
 from sandbox.runtime.answers import log_group
 from sandbox.runtime.request import INFERENCE_ID, Invocation
+from sandbox.serverless import ServerlessFleet
 from sandbox.store import Endpoint, Scope
 from sandbox.traffic import Target
 
@@ -48,10 +49,14 @@ class Observer:
             status: Status of the model; 0 without an answer.
         """
         total = perf_counter() - started
-        instances = len(target.variant.fleet.in_service()) or 1
+        fleet = target.variant.fleet
+        serverless = isinstance(fleet, ServerlessFleet)  # which has no other metrics than those recorded here
+        instances = len(fleet.in_service()) or 1
         for dimensions in (target.dimensions, target.config_dimensions):
-            self._record(scope, "InvocationsPerInstance", COUNT, 1 / instances, dimensions)
-            self._record(scope, "InvocationModelErrors", COUNT, float(not 200 <= status < 300), dimensions)
+            if not serverless:
+                failed = float(not 200 <= status < 300)
+                self._record(scope, "InvocationsPerInstance", COUNT, 1 / instances, dimensions)
+                self._record(scope, "InvocationModelErrors", COUNT, failed, dimensions)
             self._record(scope, "ModelLatency", MICROSECONDS, _micro(model_seconds), dimensions)
             self._outcome(scope, dimensions, status, max(0.0, total - model_seconds))
 

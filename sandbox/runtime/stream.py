@@ -12,6 +12,7 @@ from sandbox.runtime.chain import OCTETS
 from sandbox.runtime.containers import called
 from sandbox.runtime.event_stream import payload_part, stream_exception
 from sandbox.runtime.invoke import Invoker, reply_headers
+from sandbox.runtime.on_demand import refuse_stream
 from sandbox.runtime.request import Invocation
 from sandbox.runtime.trip import Trip
 from sandbox.runtime.upstream import Answer
@@ -52,6 +53,7 @@ class ResponseStream:
             ServiceError: If it failed before the answer began.
         """
         trip = self._invoker.begin(invocation, body, started, time_limit)
+        refuse_stream(trip.endpoint)
         travel = asyncio.ensure_future(self._invoker.travel(trip, self._relay))
         gone = asyncio.ensure_future(_disconnected(receive))
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from sandbox.fleet import Instance
@@ -27,6 +28,8 @@ class Trip:
         model_seconds: Time in containers so far.
         status: Status of the model; 0 without an answer.
         container: Name of the last container, for messages.
+        max_payload: Largest answer in bytes, if less than what is general.
+        limit: What ends it at its deadline, while it is under way.
     """
 
     endpoint: Endpoint
@@ -41,3 +44,5 @@ class Trip:
     model_seconds: float = 0.0
     status: int = 0
     container: str = "primary"
+    max_payload: int | None = None
+    limit: asyncio.Timeout | None = None

@@ -182,17 +182,6 @@ def test_from_failed_only_delete_works(
     ("variants", "config", "words"),
     [
         (
-            [
-                {
-                    "InstanceType": None,
-                    "InitialInstanceCount": None,
-                    "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1},
-                }
-            ],
-            {},
-            "serverless variants",
-        ),
-        (
             [{}],
             {
                 "AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/o"}},

@@ -36,7 +36,7 @@ def test_weights_and_counts_change(sagemaker: Any, make_endpoint: Any, variant: 
     ("desired", "finding"),
     [
         ([{"VariantName": "c", "DesiredWeight": 1.0}], 'the endpoint has no variant "c"; it has a, b'),
-        ([{"VariantName": "a"}], "DesiredWeight or DesiredInstanceCount is missing"),
+        ([{"VariantName": "a"}], "DesiredWeight, DesiredInstanceCount or ServerlessUpdateConfig is missing"),
         ([{"VariantName": "a", "DesiredInstanceCount": 0}], "must be at least 1 for a real-time endpoint"),
         ([{"VariantName": "a", "DesiredInstanceCount": -1}], "greater than or equal to 0"),
         ([{"VariantName": "a", "DesiredWeight": -0.5}], "greater than or equal to 0"),

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from sandbox.fleet.failures import FleetFailed
-from sandbox.fleet.images import FRAMEWORKS, framework_of, missing_requirements, resolved_image
+from sandbox.fleet.images import (
+    FRAMEWORKS,
+    framework_of,
+    missing_packages,
+    missing_requirements,
+    resolved_image,
+)
 
 ECR = "763104351884.dkr.ecr.ap-northeast-2.amazonaws.com"
 
 
-@pytest.fixture
-def everything_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-
-
-@pytest.mark.usefixtures("everything_installed")
 @pytest.mark.parametrize(
     ("image", "name"),
     [
@@ -40,12 +40,27 @@ def test_the_repository_tells_the_framework(image: str, name: str) -> None:
     assert framework_of(image).name == name
 
 
-def test_missing_packages_are_all_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_the_code_imports_of_its_image_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN an environment without the image's packages
+    framework = framework_of(f"{ECR}/huggingface-pytorch-inference:2.6.0")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(FleetFailed) as caught:
-        framework_of(f"{ECR}/huggingface-pytorch-inference:2.6.0")
-    assert "needs torch, transformers, not installed" in caught.value.reason
-    assert "python -m pip install torch transformers" in caught.value.reason
+    (tmp_path / "nested").mkdir()
+
+    # WHEN a model's code imports none of them, one somewhere deep, or is no Python at all
+    (tmp_path / "inference.py").write_text("import numpy\nfrom . import transformers\n")
+    none = missing_packages(framework, tmp_path)
+    (tmp_path / "nested" / "deep.py").write_text("def load():\n    from torch.nn import Module\n")
+    (tmp_path / "broken.py").write_text("import transformers (\n")
+    one = missing_packages(framework, tmp_path)
+    (tmp_path / "inference.py").write_text("import transformers as t\n")
+    both = missing_packages(framework, tmp_path)
+
+    # THEN these are named, by what pip calls them
+    assert none == []
+    assert one == ["torch"]
+    assert both == ["torch", "transformers"]
 
 
 def test_an_unknown_image_is_refused_with_what_is_known() -> None:

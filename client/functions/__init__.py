@@ -1,0 +1,1 @@
+"""Lambda functions: invoked through their alias, or over HTTP with a signature."""
