@@ -220,7 +220,6 @@ def test_the_container_that_is_not_healthy_is_named(world: World) -> None:
             ["cdk-assets", "Dockerfile"],
         ),
         ({"Image": "763104351884.dkr.ecr.us-east-1.amazonaws.com/djl-inference:0.38.0"}, ["DJL Serving"]),
-        ({"Image": "x/mxnet-inference:1"}, ["mxnet", "not installed", "pip install mxnet"]),
         ({"Image": IMAGE, "Mode": "MultiModel"}, ["MultiModel"]),
         ({"ModelPackageName": "arn"}, ["Image"]),
         ({"Image": IMAGE}, ["(no model data)", "code/inference.py"]),
