@@ -101,6 +101,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         # a socket that is not there: no docker daemon is looked for
         "DOCKER_HOST": f"unix://{settings.home / 'no-docker.sock'}",
         "S3_DATA_DIR": str(home.tmp_dir / "s3"),
+        # Step Functions: Wait states and the pauses of Retry
+        "SFN_WAIT_SCALE": str(1 / settings.time_scale),
         "TMPDIR": str(home.tmp_dir),
         # Lambda functions inherit these
         "NODE_PATH": str(PROJECT / "node_modules"),

@@ -105,7 +105,13 @@ def _order_events(stacks: ModuleType) -> None:
 
 
 def _add_to_step_functions() -> None:
-    services = module("services.stepfunctions")._AWS_SDK_SERVICE_MAP
+    stepfunctions = module("services.stepfunctions")
+    # errors are named after the service as the SDK for Java spells it: SageMaker.ResourceInUseException
+    stepfunctions._AWS_SDK_ERROR_PREFIX |= {
+        "sagemaker": "SageMaker",
+        "applicationautoscaling": "ApplicationAutoScaling",
+    }
+    services = stepfunctions._AWS_SDK_SERVICE_MAP
     services["sagemaker"] = {"target_prefix": "SageMaker", "protocol": "json"}
     services["applicationautoscaling"] = {
         "target_prefix": "AnyScaleFrontendService",

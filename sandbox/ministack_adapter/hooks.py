@@ -128,6 +128,8 @@ LATE_HOOKS = (
     ),
     Hook("services.s3", "_bucket_tags", object),
     Hook("services.stepfunctions", "_AWS_SDK_SERVICE_MAP", dict),
+    Hook("services.stepfunctions", "_AWS_SDK_ERROR_PREFIX", dict),
+    Hook("services.stepfunctions", "_SFN_WAIT_SCALE", float),
     *(Hook("services.cloudformation.provisioners", name, parameters) for name, parameters in _MADE.items()),
     *(Hook("services.lambda_svc", name, shape) for name, shape in _LAMBDA.items()),
     Hook("services.ecr", "_images", object),
