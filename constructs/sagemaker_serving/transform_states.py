@@ -1,0 +1,489 @@
+"""The state machine of the batch workflow, in the Amazon States Language.
+
+ARNs and names may be CDK tokens. Every state reads and writes one object, which Claim begins and
+which the later states extend.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import aws_cdk as cdk
+
+from .transform import BatchTransform
+
+State = dict[str, Any]
+
+EVENTS_PER_POLL = 10
+"""Events that one turn of the waiting loop writes into the execution's history: two of Wait, five of the
+task, two of Choice, and one to spare for a retry."""
+
+EVENTS_BESIDE_POLLS = 1000
+"""Events kept for all other states; a Distributed Map writes its own into the histories of its children."""
+
+MAX_HISTORY_EVENTS = 25_000
+"""Events of one execution (Step Functions quotas)."""
+
+_FUNCTION_OVERHEAD_SECONDS = 30
+"""What a call may take beyond the function's own timeout: a cold start, and the way."""
+
+_LAMBDA_ERRORS = [
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+]
+"""What the way to a function can end in: nothing was done, or it can be done again."""
+
+_FUNCTION_DIED = ["Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout", "States.Timeout"]
+"""A function that was killed, ran out of memory or out of time. Every function may be called again."""
+
+_THROTTLED = "SageMaker.SageMakerException"
+"""Throttling is no modelled exception of SageMaker, so it comes under the service's own name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionArns:
+    """Who does the work.
+
+    Args:
+        claim: Takes objects and plans ranges.
+        prepare: Checks the rows of a range.
+        land: Brings the answers of a part into the sink.
+        reconcile: Counts.
+        release: Gives claims back.
+    """
+
+    claim: str
+    prepare: str
+    land: str
+    reconcile: str
+    release: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """What the state machine is made of.
+
+    Args:
+        workflow_name: For people.
+        functions: Who does the work.
+        function_seconds: Longest timeout of these functions.
+        transform: The job.
+        model_name: What it runs.
+        bucket_name: Where work and output folders are.
+        key_arn: Encrypts the answers.
+        failure_topic_arn: Who is told of a failure.
+        poll_seconds: Pause between two looks at a job.
+        timeout_seconds: Longest execution.
+        prepare_concurrency: Ranges that are prepared at a time.
+        land_concurrency: Parts that are landed at a time.
+    """
+
+    workflow_name: str
+    functions: FunctionArns
+    function_seconds: int
+    transform: BatchTransform
+    model_name: str
+    bucket_name: str
+    key_arn: str
+    failure_topic_arn: str
+    poll_seconds: int
+    timeout_seconds: int
+    prepare_concurrency: int
+    land_concurrency: int
+
+
+def definition(flow: Flow) -> State:
+    """The state machine.
+
+    Args:
+        flow: What it is made of.
+    """
+    return {
+        "Comment": f"{flow.workflow_name}: claim, prepare, transform, land, reconcile",
+        "StartAt": "Request",
+        "TimeoutSeconds": flow.timeout_seconds,
+        "States": {
+            **_claiming(flow),
+            **_preparing(flow),
+            **_transforming(flow),
+            **_landing(flow),
+            **_failing(flow),
+        },
+    }
+
+
+def _claiming(flow: Flow) -> dict[str, State]:
+    return {
+        "Request": {
+            "Comment": "What the input leaves out has a default; the execution is known by its ARN",
+            "Type": "Pass",
+            "Parameters": {
+                "defaults": {"input": "", "force": False, "trigger": "manual"},
+                "given.$": "$",
+                "execution": {
+                    "execution_arn.$": "$$.Execution.Id",
+                    "execution_name.$": "$$.Execution.Name",
+                    "started_at.$": "$$.Execution.StartTime",
+                },
+            },
+            "Next": "Claim",
+        },
+        "Claim": {
+            **_call(flow.functions.claim, flow, {}),
+            "Parameters": {
+                "FunctionName": flow.functions.claim,
+                "Payload.$": "States.JsonMerge(States.JsonMerge($.defaults, $.given, false), "
+                "$.execution, false)",
+            },
+            "Catch": _caught("Explain"),
+            "Next": "AnythingNew",
+        },
+        "AnythingNew": {
+            "Type": "Choice",
+            "Choices": [{"Variable": "$.count", "NumericGreaterThan": 0, "Next": "Prepare"}],
+            "Default": "NothingNew",
+        },
+        "NothingNew": {"Comment": "All of it was done before, or is being done", "Type": "Succeed"},
+    }
+
+
+def _preparing(flow: Flow) -> dict[str, State]:
+    prepare = _map(
+        flow,
+        "Prepare",
+        flow.functions.prepare,
+        concurrency=flow.prepare_concurrency,
+        selector={"job_name.$": "$.job_name", "range.$": "$$.Map.Item.Value"},
+    )
+    return {
+        "Prepare": {**prepare, "Next": "Prepared"},
+        "Prepared": {
+            "Comment": "A transform job over nothing fails; so: is there a part that is fit for the model?",
+            "Type": "Task",
+            "Resource": _sdk("s3:listObjectsV2"),
+            "Parameters": {
+                "Bucket": flow.bucket_name,
+                "Prefix.$": "States.Format('work/{}/prepared/', $.job_name)",
+                "MaxKeys": 1,
+            },
+            "ResultSelector": {"count.$": "$.KeyCount"},
+            "ResultPath": "$.prepared",
+            "TimeoutSeconds": 60,
+            "Retry": [_backoff(["States.TaskFailed", "States.Timeout"], attempts=6)],
+            "Catch": _caught("Release"),
+            "Next": "AnythingFit",
+        },
+        "AnythingFit": {
+            "Type": "Choice",
+            "Choices": [{"Variable": "$.prepared.count", "NumericGreaterThan": 0, "Next": "Transform"}],
+            "Default": "TransformSkipped",
+        },
+        "TransformSkipped": {
+            "Type": "Pass",
+            "Parameters": _ending("Skipped", ""),
+            "ResultPath": "$.transform",
+            "Next": "Land",
+        },
+    }
+
+
+def _transforming(flow: Flow) -> dict[str, State]:
+    request = flow.transform.render(
+        job_name="$.job_name",
+        model_name=flow.model_name,
+        input_uri="$.prepared_uri",
+        output_uri="$.output_uri",
+        key_arn=flow.key_arn,
+    )
+    literal = {name: request.pop(name) for name in ("DataProcessing", "Environment") if name in request}
+    paths = frozenset({"$.job_name", "$.prepared_uri", "$.output_uri"})
+    busy = "SageMaker.ResourceLimitExceededException"
+    return {
+        "Transform": {
+            "Type": "Task",
+            "Resource": _sdk("sagemaker:createTransformJob"),
+            "Parameters": {**_reading(request, paths), **literal},
+            "ResultPath": None,
+            "TimeoutSeconds": 60,
+            "Retry": [
+                _backoff([busy], interval=60, attempts=10, longest=900),
+                _backoff([_THROTTLED, "States.Timeout"], interval=2, attempts=8, longest=120),
+            ],
+            # an earlier attempt got through, and its answer did not: the name is this execution's own
+            "Catch": [
+                {
+                    "ErrorEquals": ["SageMaker.ResourceInUseException"],
+                    "ResultPath": None,
+                    "Next": "TransformRuns",
+                },
+                *_caught("Release"),
+            ],
+            "Next": "TransformRuns",
+        },
+        "TransformRuns": {"Type": "Wait", "Seconds": flow.poll_seconds, "Next": "LookAtTransform"},
+        "LookAtTransform": {
+            "Type": "Task",
+            "Resource": _sdk("sagemaker:describeTransformJob"),
+            "Parameters": {"TransformJobName.$": "$.job_name"},
+            "ResultPath": "$.described",
+            "TimeoutSeconds": 60,
+            "Retry": [_backoff(["States.TaskFailed", "States.Timeout"], interval=2, attempts=8, longest=120)],
+            "Catch": _caught("StopTransform"),
+            "Next": "HowIsTransform",
+        },
+        "HowIsTransform": {
+            "Type": "Choice",
+            "Choices": [
+                {**_status("Completed"), "Next": "TransformCompleted"},
+                {
+                    "And": [
+                        {"Or": [_status("Failed"), _status("Stopped")]},
+                        {"Variable": "$.described.FailureReason", "IsPresent": True},
+                    ],
+                    "Next": "TransformFailed",
+                },
+                {"Or": [_status("Failed"), _status("Stopped")], "Next": "TransformStopped"},
+            ],
+            "Default": "TransformRuns",
+        },
+        **{
+            name: {
+                "Type": "Pass",
+                "Parameters": _ending("$.described.TransformJobStatus", reason),
+                "ResultPath": "$.transform",
+                "Next": "Land",
+            }
+            for name, reason in (
+                ("TransformCompleted", ""),
+                ("TransformFailed", "$.described.FailureReason"),
+                ("TransformStopped", "somebody stopped the transform job"),
+            )
+        },
+    }
+
+
+def _landing(flow: Flow) -> dict[str, State]:
+    land = _map(
+        flow,
+        "Land",
+        flow.functions.land,
+        concurrency=flow.land_concurrency,
+        selector={
+            "job_name.$": "$.job_name",
+            "range.$": "$$.Map.Item.Value",
+            "started_at.$": "$.started_at",
+        },
+    )
+    payload = {
+        "job_name.$": "$.job_name",
+        "transform": {
+            "status.$": "$.transform.status",
+            "failure_reason.$": "$.transform.failure_reason",
+        },
+        "started_at.$": "$.started_at",
+        "ended_at.$": "$.transform.ended_at",
+    }
+    return {
+        "Land": {
+            **land,
+            "Comment": "Also after a failed job: what it has answered is landed, Reconcile tells the rest",
+            "Next": "Reconcile",
+        },
+        "Reconcile": {
+            **_call(flow.functions.reconcile, flow, payload),
+            "Catch": _caught("Release"),
+            "End": True,
+        },
+    }
+
+
+def _failing(flow: Flow) -> dict[str, State]:
+    release = {
+        "job_name.$": "$.job_name",
+        "error.$": "$.failure.Error",
+        "cause.$": "$.failure.Cause",
+    }
+    return {
+        "StopTransform": {
+            "Comment": "Nobody waits for the job any more; one that has ended cannot be stopped",
+            "Type": "Task",
+            "Resource": _sdk("sagemaker:stopTransformJob"),
+            "Parameters": {"TransformJobName.$": "$.job_name"},
+            "ResultPath": None,
+            "TimeoutSeconds": 60,
+            "Retry": [_backoff([_THROTTLED], attempts=4)],
+            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "Release"}],
+            "Next": "Release",
+        },
+        "Release": {
+            **_call(flow.functions.release, flow, release),
+            "OutputPath": "$",
+            "ResultPath": None,
+            # claims of an execution that is gone are taken over anyway
+            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "Explain"}],
+            "Next": "Explain",
+        },
+        "Explain": {
+            "Comment": "A function's own words, if it had any",
+            "Type": "Choice",
+            "Choices": [
+                {"Variable": "$.failure.Cause", "IsPresent": False, "Next": "NoCause"},
+                {"Variable": "$.failure.Cause", "StringMatches": '{"errorMessage":*', "Next": "ReadCause"},
+                {"Variable": "$.failure.Cause", "StringMatches": '{"errorMessage": *', "Next": "ReadCause"},
+            ],
+            "Default": "Notify",
+        },
+        "NoCause": {
+            "Type": "Pass",
+            "Parameters": {"Error.$": "$.failure.Error", "Cause": "see the execution's history"},
+            "ResultPath": "$.failure",
+            "Next": "Notify",
+        },
+        "ReadCause": {
+            "Type": "Pass",
+            "Parameters": {"raised.$": "States.StringToJson($.failure.Cause)"},
+            "ResultPath": "$.read",
+            "Next": "TakeCause",
+        },
+        "TakeCause": {
+            "Type": "Pass",
+            "Parameters": {"Error.$": "$.failure.Error", "Cause.$": "$.read.raised.errorMessage"},
+            "ResultPath": "$.failure",
+            "Next": "Notify",
+        },
+        "Notify": {
+            "Type": "Task",
+            "Resource": _integration("sns:publish"),
+            "Parameters": {
+                "TopicArn": flow.failure_topic_arn,
+                "Subject": f"Batch workflow {flow.workflow_name} failed"[:100],
+                "Message": {
+                    "workflow": flow.workflow_name,
+                    "execution.$": "$$.Execution.Id",
+                    "input.$": "$$.Execution.Input",
+                    "error.$": "$.failure.Error",
+                    "cause.$": "$.failure.Cause",
+                },
+            },
+            "ResultPath": None,
+            "TimeoutSeconds": 60,
+            "Retry": [_backoff(["States.TaskFailed", "States.Timeout"], attempts=6)],
+            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "Failed"}],
+            "Next": "Failed",
+        },
+        "Failed": {"Type": "Fail", "ErrorPath": "$.failure.Error", "CausePath": "$.failure.Cause"},
+    }
+
+
+def _map(flow: Flow, name: str, function: str, *, concurrency: int, selector: dict[str, str]) -> State:
+    """A Distributed Map over the ranges that Claim has planned: each is an execution of its own."""
+    return {
+        "Type": "Map",
+        "Label": name,
+        "ItemReader": {
+            "Resource": _integration("s3:getObject"),
+            "ReaderConfig": {"InputType": "JSON"},
+            "Parameters": {
+                "Bucket": flow.bucket_name,
+                "Key.$": "States.Format('work/{}/ranges.json', $.job_name)",
+            },
+        },
+        "ItemSelector": selector,
+        "MaxConcurrency": concurrency,
+        "ItemProcessor": {
+            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+            "StartAt": f"{name}Range",
+            "States": {
+                f"{name}Range": {
+                    **_call(function, flow, None),
+                    # the second one: whatever it was, the work may be done again, and a child costs no other
+                    "Retry": [_way_retry(), _backoff(["States.ALL"], interval=5, attempts=3)],
+                    "End": True,
+                }
+            },
+        },
+        # to S3: a list of all results would outgrow the 256 KB of a state
+        "ResultWriter": {
+            "Resource": _integration("s3:putObject"),
+            "Parameters": {
+                "Bucket": flow.bucket_name,
+                "Prefix.$": f"States.Format('work/{{}}/map/{name.lower()}', $.job_name)",
+            },
+            "WriterConfig": {"OutputType": "JSONL", "Transformation": "COMPACT"},
+        },
+        "ResultPath": None,
+        "Retry": [_backoff(["States.ItemReaderFailed", "States.ResultWriterFailed"], attempts=3)],
+        "Catch": _caught("Release"),
+    }
+
+
+def _integration(name: str) -> str:
+    return f"arn:{cdk.Aws.PARTITION}:states:::{name}"
+
+
+def _sdk(action: str) -> str:
+    return _integration(f"aws-sdk:{action}")
+
+
+def _call(function: str, flow: Flow, payload: dict[str, Any] | None) -> State:
+    """A call of a function; without a payload it gets the state's input."""
+    return {
+        "Type": "Task",
+        "Resource": _integration("lambda:invoke"),
+        "Parameters": {
+            "FunctionName": function,
+            **({"Payload.$": "$"} if payload is None else {"Payload": payload}),
+        },
+        "OutputPath": "$.Payload",
+        "TimeoutSeconds": flow.function_seconds + _FUNCTION_OVERHEAD_SECONDS,
+        "Retry": [_way_retry(), _backoff(_FUNCTION_DIED, interval=5, attempts=2)],
+    }
+
+
+def _way_retry() -> State:
+    return _backoff(_LAMBDA_ERRORS, interval=1, attempts=8, longest=60)
+
+
+def _backoff(errors: list[str], *, interval: int = 1, attempts: int, longest: int = 60) -> State:
+    """Wait twice as long after each attempt, and a random share of that, so that children do not march in
+    step."""
+    return {
+        "ErrorEquals": errors,
+        "IntervalSeconds": interval,
+        "BackoffRate": 2,
+        "MaxAttempts": attempts,
+        "MaxDelaySeconds": longest,
+        "JitterStrategy": "FULL",
+    }
+
+
+def _caught(next_state: str) -> list[State]:
+    return [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure", "Next": next_state}]
+
+
+def _status(status: str) -> State:
+    return {"Variable": "$.described.TransformJobStatus", "StringEquals": status}
+
+
+def _ending(status: str, reason: str) -> dict[str, str]:
+    """How the job ended; texts that begin with ``$.`` are read from the state."""
+    return {
+        "status.$" if status.startswith("$.") else "status": status,
+        "failure_reason.$" if reason.startswith("$.") else "failure_reason": reason,
+        "ended_at.$": "$$.State.EnteredTime",
+    }
+
+
+def _reading(value: Any, paths: frozenset[str]) -> Any:
+    """The same, with ``.$`` after the names of values that are paths into the state: a filter of the job
+    looks like one, too, and is none."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        f"{name}.$" if isinstance(item, str) and item in paths else name: _reading(item, paths)
+        for name, item in value.items()
+    }
