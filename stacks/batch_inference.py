@@ -11,6 +11,7 @@ from sagemaker_serving.batch_storage import Folder
 from sagemaker_serving.batch_triggers import ObjectTrigger, ScheduleTrigger
 from sagemaker_serving.dynamodb_sink import DynamoDbSink
 from sagemaker_serving.errors import Findings
+from sagemaker_serving.postgresql_sink import PostgreSqlSink
 from sagemaker_serving.storage import AlarmTopic, DeadLetterQueue, EncryptionKey
 from sagemaker_serving.transform_workflow import TransformWorkflow
 
@@ -19,6 +20,7 @@ from .batch_settings import (
     BatchAlarmSettings,
     BatchWorkflowSettings,
     DynamoDbSettings,
+    PostgreSqlSettings,
     TransformSettings,
     TriggerSettings,
 )
@@ -38,6 +40,7 @@ class BatchSettings(PatternSettings):
     trigger: TriggerSettings = TriggerSettings()
     sink: Literal["dynamodb", "postgresql"] = "dynamodb"
     dynamodb: DynamoDbSettings = DynamoDbSettings()
+    postgresql: PostgreSqlSettings = PostgreSqlSettings()
     notification_emails: list[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]] = Field(
         default_factory=list
     )
@@ -65,14 +68,7 @@ class BatchInference(PatternStack[BatchSettings]):
         key = EncryptionKey(self, "Key", retention=target.retention)
         topic = AlarmTopic(self, "AlarmTopic", key=key, emails=target.alarm_emails)
         model = settings.model.serving_model(self, "Model", root=target.root, instance=transform.instance)
-        sink = DynamoDbSink(
-            self,
-            "Sink",
-            key=key,
-            retention=target.retention,
-            ttl_days=settings.dynamodb.ttl_days,
-            index_shards=settings.dynamodb.index_shards,
-        )
+        sink = self._sink(key)
         workflow = TransformWorkflow(
             self,
             "Workflow",
@@ -114,6 +110,27 @@ class BatchInference(PatternStack[BatchSettings]):
                 "AlarmTopicArn": topic.topic_arn,
                 "DashboardName": monitoring.dashboard.dashboard_name,
             }
+        )
+
+    def _sink(self, key: EncryptionKey) -> DynamoDbSink | PostgreSqlSink:
+        settings, retention = self.settings, self.target.retention
+        if settings.sink == "postgresql":
+            capacity = settings.postgresql.build()
+            return PostgreSqlSink(
+                self,
+                "Sink",
+                cluster_name=self.endpoint_name,
+                key=key,
+                retention=retention,
+                capacity=capacity,
+            )
+        return DynamoDbSink(
+            self,
+            "Sink",
+            key=key,
+            retention=retention,
+            ttl_days=settings.dynamodb.ttl_days,
+            index_shards=settings.dynamodb.index_shards,
         )
 
     def _triggers(self, workflow: TransformWorkflow, key: EncryptionKey) -> dict[str, DeadLetterQueue]:

@@ -13,6 +13,7 @@ from sagemaker_serving.batch_monitoring import BatchThresholds
 from sagemaker_serving.batch_triggers import Day, Schedule, check_prefix
 from sagemaker_serving.dynamodb_sink import check_table
 from sagemaker_serving.errors import Findings
+from sagemaker_serving.postgresql_sink import DatabaseCapacity
 from sagemaker_serving.transform import BatchStrategy, BatchTransform, ModelClient
 from sagemaker_serving.transform_workflow import WorkflowSettings
 
@@ -152,6 +153,22 @@ class DynamoDbSettings(Section):
         findings = Findings("dynamodb")
         check_table(findings, ttl_days=self.ttl_days, index_shards=self.index_shards)
         findings.raise_if_any()
+
+
+class PostgreSqlSettings(Section):
+    """The database that rows land in."""
+
+    keys: ClassVar[dict[str, str]] = {"minimum": "min_capacity", "maximum": "max_capacity"}
+
+    min_capacity: float = 0.5
+    max_capacity: float = 4
+    instances: int = 1
+
+    def build(self) -> DatabaseCapacity:
+        """As `PostgreSqlSink` takes it."""
+        return DatabaseCapacity(
+            minimum=self.min_capacity, maximum=self.max_capacity, instances=self.instances
+        )
 
 
 class BatchAlarmSettings(Section):

@@ -6,7 +6,7 @@ from aws_cdk import aws_dynamodb as dynamodb
 
 from constructs import Construct
 
-from .acknowledgements import acknowledge
+from .acknowledgements import Pack, acknowledge
 from .storage import EncryptionKey, Retention
 
 EXPIRY_ATTRIBUTE = "expires_at"
@@ -46,4 +46,6 @@ class KeyedTable(dynamodb.Table):
                 "DynamoDBInBackupPlan": "Point-in-time recovery restores any second of the last 35 days, and "
                 "every row can be computed again from its input."
             },
+            Pack.NIST,
+            Pack.HIPAA,
         )
