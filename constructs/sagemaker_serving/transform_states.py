@@ -9,11 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import aws_cdk as cdk
-
+from .states_language import (
+    TASK_FAILED,
+    State,
+    backoff,
+    call,
+    caught,
+    distributed_map,
+    integration,
+    sdk,
+)
 from .transform import BatchTransform
 
-State = dict[str, Any]
+WORKERS_FAILED = "States.ExceedToleratedFailureThreshold"
+"""A child of a Distributed Map failed, and its retries did."""
+
+THROTTLED = "SageMaker.SageMakerException"
+"""Throttling is no modelled exception of SageMaker, so it comes under the service's own name."""
+
+BUSY = "SageMaker.ResourceLimitExceededException"
+"""The account runs as many instances as its quota allows."""
 
 EVENTS_PER_POLL = 10
 """Events that one turn of the waiting loop writes into the execution's history: two of Wait, five of the
@@ -24,24 +39,6 @@ EVENTS_BESIDE_POLLS = 1000
 
 MAX_HISTORY_EVENTS = 25_000
 """Events of one execution (Step Functions quotas)."""
-
-_FUNCTION_OVERHEAD_SECONDS = 30
-"""What a call may take beyond the function's own timeout: a cold start, and the way."""
-
-_LAMBDA_ERRORS = [
-    "Lambda.ClientExecutionTimeoutException",
-    "Lambda.ServiceException",
-    "Lambda.AWSLambdaException",
-    "Lambda.SdkClientException",
-    "Lambda.TooManyRequestsException",
-]
-"""What the way to a function can end in: nothing was done, or it can be done again."""
-
-_FUNCTION_DIED = ["Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout", "States.Timeout"]
-"""A function that was killed, ran out of memory or out of time. Every function may be called again."""
-
-_THROTTLED = "SageMaker.SageMakerException"
-"""Throttling is no modelled exception of SageMaker, so it comes under the service's own name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,13 +130,15 @@ def _claiming(flow: Flow) -> dict[str, State]:
             "Next": "Claim",
         },
         "Claim": {
-            **_call(flow.functions.claim, flow, {}),
-            "Parameters": {
-                "FunctionName": flow.functions.claim,
-                "Payload.$": "States.JsonMerge(States.JsonMerge($.defaults, $.given, false), "
-                "$.execution, false)",
-            },
-            "Catch": _caught("Explain"),
+            **call(
+                flow.functions.claim,
+                {
+                    "Payload.$": "States.JsonMerge(States.JsonMerge($.defaults, $.given, false), "
+                    "$.execution, false)"
+                },
+                seconds=flow.function_seconds,
+            ),
+            "Catch": caught("Explain"),
             "Next": "AnythingNew",
         },
         "AnythingNew": {
@@ -152,7 +151,7 @@ def _claiming(flow: Flow) -> dict[str, State]:
 
 
 def _preparing(flow: Flow) -> dict[str, State]:
-    prepare = _map(
+    prepare = _ranges(
         flow,
         "Prepare",
         flow.functions.prepare,
@@ -164,7 +163,7 @@ def _preparing(flow: Flow) -> dict[str, State]:
         "Prepared": {
             "Comment": "A transform job over nothing fails; so: is there a part that is fit for the model?",
             "Type": "Task",
-            "Resource": _sdk("s3:listObjectsV2"),
+            "Resource": sdk("s3:listObjectsV2"),
             "Parameters": {
                 "Bucket": flow.bucket_name,
                 "Prefix.$": "States.Format('work/{}/prepared/', $.job_name)",
@@ -173,8 +172,8 @@ def _preparing(flow: Flow) -> dict[str, State]:
             "ResultSelector": {"count.$": "$.KeyCount"},
             "ResultPath": "$.prepared",
             "TimeoutSeconds": 60,
-            "Retry": [_backoff(["States.TaskFailed", "States.Timeout"], attempts=6)],
-            "Catch": _caught("Release"),
+            "Retry": [backoff(TASK_FAILED, attempts=6)],
+            "Catch": caught("Release"),
             "Next": "AnythingFit",
         },
         "AnythingFit": {
@@ -201,17 +200,16 @@ def _transforming(flow: Flow) -> dict[str, State]:
     )
     literal = {name: request.pop(name) for name in ("DataProcessing", "Environment") if name in request}
     paths = frozenset({"$.job_name", "$.prepared_uri", "$.output_uri"})
-    busy = "SageMaker.ResourceLimitExceededException"
     return {
         "Transform": {
             "Type": "Task",
-            "Resource": _sdk("sagemaker:createTransformJob"),
+            "Resource": sdk("sagemaker:createTransformJob"),
             "Parameters": {**_reading(request, paths), **literal},
             "ResultPath": None,
             "TimeoutSeconds": 60,
             "Retry": [
-                _backoff([busy], interval=60, attempts=10, longest=900),
-                _backoff([_THROTTLED, "States.Timeout"], interval=2, attempts=8, longest=120),
+                backoff([BUSY], interval=60, attempts=10, longest=900),
+                backoff([THROTTLED, "States.Timeout"], interval=2, attempts=8, longest=120),
             ],
             # an earlier attempt got through, and its answer did not: the name is this execution's own
             "Catch": [
@@ -220,19 +218,19 @@ def _transforming(flow: Flow) -> dict[str, State]:
                     "ResultPath": None,
                     "Next": "TransformRuns",
                 },
-                *_caught("Release"),
+                *caught("Release"),
             ],
             "Next": "TransformRuns",
         },
         "TransformRuns": {"Type": "Wait", "Seconds": flow.poll_seconds, "Next": "LookAtTransform"},
         "LookAtTransform": {
             "Type": "Task",
-            "Resource": _sdk("sagemaker:describeTransformJob"),
+            "Resource": sdk("sagemaker:describeTransformJob"),
             "Parameters": {"TransformJobName.$": "$.job_name"},
             "ResultPath": "$.described",
             "TimeoutSeconds": 60,
-            "Retry": [_backoff(["States.TaskFailed", "States.Timeout"], interval=2, attempts=8, longest=120)],
-            "Catch": _caught("StopTransform"),
+            "Retry": [backoff(TASK_FAILED, interval=2, attempts=8, longest=120)],
+            "Catch": caught("StopTransform"),
             "Next": "HowIsTransform",
         },
         "HowIsTransform": {
@@ -267,7 +265,7 @@ def _transforming(flow: Flow) -> dict[str, State]:
 
 
 def _landing(flow: Flow) -> dict[str, State]:
-    land = _map(
+    land = _ranges(
         flow,
         "Land",
         flow.functions.land,
@@ -294,8 +292,8 @@ def _landing(flow: Flow) -> dict[str, State]:
             "Next": "Reconcile",
         },
         "Reconcile": {
-            **_call(flow.functions.reconcile, flow, payload),
-            "Catch": _caught("Release"),
+            **_call(flow, flow.functions.reconcile, payload),
+            "Catch": caught("Release"),
             "End": True,
         },
     }
@@ -311,20 +309,20 @@ def _failing(flow: Flow) -> dict[str, State]:
         "StopTransform": {
             "Comment": "Nobody waits for the job any more; one that has ended cannot be stopped",
             "Type": "Task",
-            "Resource": _sdk("sagemaker:stopTransformJob"),
+            "Resource": sdk("sagemaker:stopTransformJob"),
             "Parameters": {"TransformJobName.$": "$.job_name"},
             "ResultPath": None,
             "TimeoutSeconds": 60,
-            "Retry": [_backoff([_THROTTLED], attempts=4)],
-            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "Release"}],
+            "Retry": [backoff([THROTTLED], attempts=4)],
+            "Catch": caught("Release", result_path=None),
             "Next": "Release",
         },
         "Release": {
-            **_call(flow.functions.release, flow, release),
+            **_call(flow, flow.functions.release, release),
             "OutputPath": "$",
             "ResultPath": None,
             # claims of an execution that is gone are taken over anyway
-            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "Explain"}],
+            "Catch": caught("Explain", result_path=None),
             "Next": "Explain",
         },
         "Explain": {
@@ -332,6 +330,7 @@ def _failing(flow: Flow) -> dict[str, State]:
             "Type": "Choice",
             "Choices": [
                 {"Variable": "$.failure.Cause", "IsPresent": False, "Next": "NoCause"},
+                {"Variable": "$.failure.Error", "StringEquals": WORKERS_FAILED, "Next": "PointToWorkers"},
                 {"Variable": "$.failure.Cause", "StringMatches": '{"errorMessage":*', "Next": "ReadCause"},
                 {"Variable": "$.failure.Cause", "StringMatches": '{"errorMessage": *', "Next": "ReadCause"},
             ],
@@ -340,6 +339,18 @@ def _failing(flow: Flow) -> dict[str, State]:
         "NoCause": {
             "Type": "Pass",
             "Parameters": {"Error.$": "$.failure.Error", "Cause": "see the execution's history"},
+            "ResultPath": "$.failure",
+            "Next": "Notify",
+        },
+        "PointToWorkers": {
+            "Comment": "A map does not tell why its children failed",
+            "Type": "Pass",
+            "Parameters": {
+                "Error.$": "$.failure.Error",
+                "Cause.$": "States.Format('Workers failed on some ranges. Why is told by each failed child of "
+                "the Map Run, and by the FAILED files below s3://{}/work/{}/map/', "
+                f"'{flow.bucket_name}', $.job_name)",
+            },
             "ResultPath": "$.failure",
             "Next": "Notify",
         },
@@ -357,7 +368,7 @@ def _failing(flow: Flow) -> dict[str, State]:
         },
         "Notify": {
             "Type": "Task",
-            "Resource": _integration("sns:publish"),
+            "Resource": integration("sns:publish"),
             "Parameters": {
                 "TopicArn": flow.failure_topic_arn,
                 "Subject": f"Batch workflow {flow.workflow_name} failed"[:100],
@@ -371,98 +382,32 @@ def _failing(flow: Flow) -> dict[str, State]:
             },
             "ResultPath": None,
             "TimeoutSeconds": 60,
-            "Retry": [_backoff(["States.TaskFailed", "States.Timeout"], attempts=6)],
-            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "Failed"}],
+            "Retry": [backoff(TASK_FAILED, attempts=6)],
+            "Catch": caught("Failed", result_path=None),
             "Next": "Failed",
         },
         "Failed": {"Type": "Fail", "ErrorPath": "$.failure.Error", "CausePath": "$.failure.Cause"},
     }
 
 
-def _map(flow: Flow, name: str, function: str, *, concurrency: int, selector: dict[str, str]) -> State:
-    """A Distributed Map over the ranges that Claim has planned: each is an execution of its own."""
+def _call(flow: Flow, function_arn: str, payload: dict[str, Any]) -> State:
+    return call(function_arn, {"Payload": payload}, seconds=flow.function_seconds)
+
+
+def _ranges(flow: Flow, name: str, function_arn: str, *, concurrency: int, selector: dict[str, str]) -> State:
+    """A worker for each range that Claim has planned."""
     return {
-        "Type": "Map",
-        "Label": name,
-        "ItemReader": {
-            "Resource": _integration("s3:getObject"),
-            "ReaderConfig": {"InputType": "JSON"},
-            "Parameters": {
-                "Bucket": flow.bucket_name,
-                "Key.$": "States.Format('work/{}/ranges.json', $.job_name)",
-            },
-        },
-        "ItemSelector": selector,
-        "MaxConcurrency": concurrency,
-        "ItemProcessor": {
-            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
-            "StartAt": f"{name}Range",
-            "States": {
-                f"{name}Range": {
-                    **_call(function, flow, None),
-                    # the second one: whatever it was, the work may be done again, and a child costs no other
-                    "Retry": [_way_retry(), _backoff(["States.ALL"], interval=5, attempts=3)],
-                    "End": True,
-                }
-            },
-        },
-        # to S3: a list of all results would outgrow the 256 KB of a state
-        "ResultWriter": {
-            "Resource": _integration("s3:putObject"),
-            "Parameters": {
-                "Bucket": flow.bucket_name,
-                "Prefix.$": f"States.Format('work/{{}}/map/{name.lower()}', $.job_name)",
-            },
-            "WriterConfig": {"OutputType": "JSONL", "Transformation": "COMPACT"},
-        },
-        "ResultPath": None,
-        "Retry": [_backoff(["States.ItemReaderFailed", "States.ResultWriterFailed"], attempts=3)],
-        "Catch": _caught("Release"),
+        **distributed_map(
+            name,
+            worker=call(function_arn, {"Payload.$": "$"}, seconds=flow.function_seconds),
+            bucket_name=flow.bucket_name,
+            items_key="States.Format('work/{}/ranges.json', $.job_name)",
+            results_prefix=f"States.Format('work/{{}}/map/{name.lower()}', $.job_name)",
+            concurrency=concurrency,
+            selector=selector,
+        ),
+        "Catch": caught("Release"),
     }
-
-
-def _integration(name: str) -> str:
-    return f"arn:{cdk.Aws.PARTITION}:states:::{name}"
-
-
-def _sdk(action: str) -> str:
-    return _integration(f"aws-sdk:{action}")
-
-
-def _call(function: str, flow: Flow, payload: dict[str, Any] | None) -> State:
-    """A call of a function; without a payload it gets the state's input."""
-    return {
-        "Type": "Task",
-        "Resource": _integration("lambda:invoke"),
-        "Parameters": {
-            "FunctionName": function,
-            **({"Payload.$": "$"} if payload is None else {"Payload": payload}),
-        },
-        "OutputPath": "$.Payload",
-        "TimeoutSeconds": flow.function_seconds + _FUNCTION_OVERHEAD_SECONDS,
-        "Retry": [_way_retry(), _backoff(_FUNCTION_DIED, interval=5, attempts=2)],
-    }
-
-
-def _way_retry() -> State:
-    return _backoff(_LAMBDA_ERRORS, interval=1, attempts=8, longest=60)
-
-
-def _backoff(errors: list[str], *, interval: int = 1, attempts: int, longest: int = 60) -> State:
-    """Wait twice as long after each attempt, and a random share of that, so that children do not march in
-    step."""
-    return {
-        "ErrorEquals": errors,
-        "IntervalSeconds": interval,
-        "BackoffRate": 2,
-        "MaxAttempts": attempts,
-        "MaxDelaySeconds": longest,
-        "JitterStrategy": "FULL",
-    }
-
-
-def _caught(next_state: str) -> list[State]:
-    return [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure", "Next": next_state}]
 
 
 def _status(status: str) -> State:
