@@ -160,7 +160,7 @@ async def _serve(settings: Settings, listener: socket.socket, engine: Engine, cl
     from sandbox.ministack_adapter import Ministack
 
     gateway_url = f"http://127.0.0.1:{settings.gateway_port}"
-    ministack = Ministack(engine, engine.functions, gateway_url, {ACCOUNT: SECRET})
+    ministack = Ministack(engine, engine.functions, gateway_url, {ACCOUNT: SECRET}, clock)
     alarms = AlarmEvaluator(ministack.alarms, clock, engine.scale_on_alarm)
     tasks: set[asyncio.Task[None]] = set()
     loop = asyncio.get_running_loop()
