@@ -347,8 +347,8 @@ def _failing(flow: Flow) -> dict[str, State]:
             "Type": "Pass",
             "Parameters": {
                 "Error.$": "$.failure.Error",
-                "Cause.$": "States.Format('Workers failed on some ranges. Why is told by each failed child of "
-                "the Map Run, and by the FAILED files below s3://{}/work/{}/map/', "
+                "Cause.$": "States.Format('Workers failed on some ranges. Why is told by each failed child "
+                "of the Map Run, and by the FAILED files below s3://{}/work/{}/map/', "
                 f"'{flow.bucket_name}', $.job_name)",
             },
             "ResultPath": "$.failure",
