@@ -101,7 +101,7 @@ class BatchStorage(Construct):
         """
         return iam.PolicyStatement(
             sid=sid,
-            actions=["s3:PutObject", "s3:AbortMultipartUpload"],
+            actions=["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
             resources=[self._objects(folder) for folder in folders],
         )
 
