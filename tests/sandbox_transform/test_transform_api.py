@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -271,10 +270,3 @@ def test_a_job_is_stopped_only_while_it_runs(sagemaker: Any) -> None:
     # THEN the second comes too late
     assert sagemaker.describe_transform_job(TransformJobName="job")["TransformJobStatus"] == "Stopping"
     assert (code, "its status is Stopping" in message) == ("ValidationException", True)
-
-
-def test_events_are_json(world: World) -> None:
-    # GIVEN a job's request as it stands in its events
-    # WHEN it is written
-    # THEN no member is of a kind that JSON has not
-    assert json.loads(json.dumps(request())) == request()
