@@ -12,6 +12,7 @@ from typing import Any
 from sandbox.cloudformation import RESOURCES, Api, Made, Resource
 from sandbox.ministack_adapter.cloudwatch import repair_alarms_of_templates
 from sandbox.ministack_adapter.hooks import current_scope, module
+from sandbox.ministack_adapter.maps import repair_maps
 from sandbox.ministack_adapter.schedules import repair_schedules_of_templates
 from sandbox.ministack_adapter.tables import repair_tables
 from sandbox.store import Params, Scope
@@ -121,6 +122,7 @@ def _sagemaker_error(code: str) -> str:
 
 def _add_to_step_functions() -> None:
     stepfunctions = module("services.stepfunctions")
+    repair_maps(stepfunctions)
     stepfunctions._AWS_SDK_ERROR_PREFIX["applicationautoscaling"] = "ApplicationAutoScaling"
     named = stepfunctions._prefix_sdk_error
     stepfunctions._prefix_sdk_error = lambda service, code: (

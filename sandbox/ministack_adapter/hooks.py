@@ -95,6 +95,9 @@ GATEWAY_HOOKS = (
     Hook("app", "_handle_execute_api_request", ("host", "path", "method", "headers", "body")),
     Hook("app", "_resolve_stage_and_path", ("api_id", "tentative_stage", "execute_path")),
     Hook("app", "_execute_api_authorization_type", ("api_id", "stage", "method", "execute_path")),
+    Hook(
+        "app", "call_service_handler_sync", ("handler", "method", "path", "headers", "body", "query_params")
+    ),
     Hook("core.router", "SERVICE_PATTERNS", dict),
     Hook("core.responses", "get_account_id", ()),
     Hook("core.responses", "get_region", ()),
@@ -135,6 +138,18 @@ LATE_HOOKS = (
     Hook("services.stepfunctions", "_SFN_WAIT_SCALE", float),
     Hook("services.stepfunctions", "_prefix_sdk_error", ("service_name", "error_code")),
     Hook("services.stepfunctions", "_start_execution", ("data",)),
+    Hook(
+        "services.stepfunctions",
+        "_run_distributed_map",
+        ("state_def", "raw_input", "effective", "iterator", "execution", "ctx"),
+    ),
+    Hook("services.stepfunctions", "_ExecutionError", type),
+    Hook("services.stepfunctions", "_map_runs", object),
+    Hook("services.stepfunctions", "_executions", object),
+    Hook("services.stepfunctions", "_resolve_params_obj", ("template", "data", "ctx")),
+    Hook("services.stepfunctions", "_apply_result_selector", ("state_def", "data")),
+    Hook("services.stepfunctions", "_apply_result_path", ("state_def", "original", "result")),
+    Hook("services.stepfunctions", "_apply_output_path", ("state_def", "data", "ctx")),
     Hook("services.stepfunctions", "_invoke_aws_sdk_integration", ("resource", "input_data")),
     Hook("services.scheduler", "_schedules", object),
     Hook("services.eventbridge", "_invoke_target", ("target", "event", "rule")),

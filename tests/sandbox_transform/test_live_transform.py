@@ -260,6 +260,11 @@ def _workflow(job: Params) -> Params:
                     }
                 },
             },
+            "ResultWriter": {
+                "Resource": "arn:aws:states:::s3:putObject",
+                "Parameters": {"Bucket": "results", "Prefix": "landed"},
+                "WriterConfig": {"OutputType": "JSONL", "Transformation": "COMPACT"},
+            },
             "ResultPath": "$.landed",
             "Next": "Tell",
         },
@@ -401,10 +406,15 @@ def test_a_workflow_of_templates_runs_from_its_trigger_to_its_end(live: Transfor
     ended = live.execution(_arn("flow"))
     assert json.loads(ended["input"]) == {"input": "s3://inbox/today/_SUCCESS"}
     output = json.loads(ended["output"])
-    assert (ended["status"], output["job"]) == ("SUCCEEDED", {"status": "Completed"})
+    assert (ended["status"], output.get("job"), output.get("Cause")) == ("SUCCEEDED", {"status": "Completed"}, None)
     assert "already exists" in output["again"]["Cause"]
-    landed = [each and each["index"] for each in output["landed"]]
-    assert landed == [0, 1, None, 3]
+    manifest = output["landed"]["ResultWriterDetails"]
+    written = json.loads(live.s3.get_object(**manifest)["Body"].read())["ResultFiles"]
+    [landed], [failed] = (
+        [live.output(file["Key"]) for file in written[ending]] for ending in ("SUCCEEDED", "FAILED")
+    )
+    assert sorted(each["index"] for each in landed) == [0, 1, 3]
+    assert "range 2 is bad" in failed[0]["Cause"]
     assert live.output("flow/0.jsonl.out") == [{"id": 1, "SageMakerOutput": {"length": 2, "batch": "true"}}]
     assert len(live.aws("stepfunctions").list_executions(stateMachineArn=_arn("flow"))["executions"]) == 1
 
