@@ -77,7 +77,7 @@ def caught(next_state: str, *, result_path: str | None = "$.failure") -> list[St
 
 
 def call(function_arn: str, payload: Mapping[str, Any], *, seconds: int) -> State:
-    """A call of a function that may be called again; its answer is the state's output.
+    """A call of a function that may be called again; its answer is ``Payload`` of the result.
 
     Args:
         function_arn: The function.
@@ -88,7 +88,7 @@ def call(function_arn: str, payload: Mapping[str, Any], *, seconds: int) -> Stat
         "Type": "Task",
         "Resource": integration("lambda:invoke"),
         "Parameters": {"FunctionName": function_arn, **payload},
-        "OutputPath": "$.Payload",
+        "ResultSelector": {"Payload.$": "$.Payload"},
         "TimeoutSeconds": seconds + FUNCTION_OVERHEAD_SECONDS,
         "Retry": [backoff(LAMBDA_ERRORS, attempts=8), backoff(FUNCTION_DIED, interval=5, attempts=2)],
     }
@@ -135,6 +135,7 @@ def distributed_map(
             "States": {
                 state_name: {
                     **worker,
+                    "OutputPath": "$.Payload",
                     "Retry": [
                         backoff(LAMBDA_ERRORS, attempts=8),
                         backoff(["States.ALL"], interval=5, attempts=3),

@@ -138,9 +138,11 @@ def _claiming(flow: Flow) -> dict[str, State]:
                 },
                 seconds=flow.function_seconds,
             ),
+            "ResultPath": "$.claimed",
             "Catch": caught("Explain"),
-            "Next": "AnythingNew",
+            "Next": "Claimed",
         },
+        "Claimed": {"Type": "Pass", "InputPath": "$.claimed.Payload", "Next": "AnythingNew"},
         "AnythingNew": {
             "Type": "Choice",
             "Choices": [{"Variable": "$.count", "NumericGreaterThan": 0, "Next": "Prepare"}],
@@ -169,7 +171,6 @@ def _preparing(flow: Flow) -> dict[str, State]:
                 "Prefix.$": "States.Format('work/{}/prepared/', $.job_name)",
                 "MaxKeys": 1,
             },
-            "ResultSelector": {"count.$": "$.KeyCount"},
             "ResultPath": "$.prepared",
             "TimeoutSeconds": 60,
             "Retry": [backoff(TASK_FAILED, attempts=6)],
@@ -178,7 +179,7 @@ def _preparing(flow: Flow) -> dict[str, State]:
         },
         "AnythingFit": {
             "Type": "Choice",
-            "Choices": [{"Variable": "$.prepared.count", "NumericGreaterThan": 0, "Next": "Transform"}],
+            "Choices": [{"Variable": "$.prepared.Contents[0]", "IsPresent": True, "Next": "Transform"}],
             "Default": "TransformSkipped",
         },
         "TransformSkipped": {
@@ -293,7 +294,14 @@ def _landing(flow: Flow) -> dict[str, State]:
         },
         "Reconcile": {
             **_call(flow, flow.functions.reconcile, payload),
+            "ResultPath": "$.reconciled",
             "Catch": caught("Release"),
+            "Next": "Reconciled",
+        },
+        "Reconciled": {
+            "Comment": "The execution's output is the report",
+            "Type": "Pass",
+            "InputPath": "$.reconciled.Payload",
             "End": True,
         },
     }
@@ -319,7 +327,6 @@ def _failing(flow: Flow) -> dict[str, State]:
         },
         "Release": {
             **_call(flow, flow.functions.release, release),
-            "OutputPath": "$",
             "ResultPath": None,
             # claims of an execution that is gone are taken over anyway
             "Catch": caught("Explain", result_path=None),

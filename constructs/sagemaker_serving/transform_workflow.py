@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -214,7 +215,8 @@ class TransformWorkflow(Construct):
             "StateMachine",
             state_machine_name=workflow_name,
             role_arn=self.role.role_arn,
-            definition_string=cdk.Stack.of(self).to_json_string(definition(self._flow(model))),
+            # not by Stack.to_json_string, which leaves null out: it means something here
+            definition_string=json.dumps(definition(self._flow(model))),
             logging_configuration=stepfunctions.CfnStateMachine.LoggingConfigurationProperty(
                 level="ALL",
                 include_execution_data=True,

@@ -357,6 +357,8 @@ def test_executions_are_logged_traced_and_named(make: Make, synthesised: Synthes
     (machine,) = template.find_resources("AWS::StepFunctions::StateMachine").values()
     properties = machine["Properties"]
     assert properties["StateMachineName"] == "batch-dev"
+    # a result that is thrown away is a null, and stays one on the way into the template
+    assert '"ResultPath": null' in json.dumps(properties["DefinitionString"]).replace('\\"', '"')
     assert properties["LoggingConfiguration"]["Level"] == "ALL"
     assert properties["TracingConfiguration"] == {"Enabled": True}
     # AND it is made after what it may do
