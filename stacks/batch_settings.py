@@ -70,6 +70,7 @@ class BatchWorkflowSettings(Section):
 
     id_column: str = "id"
     text_column: str = "text"
+    max_text_characters: int = 10_000
     range_mb: int = 16
     prepare_concurrency: int = 20
     land_concurrency: int = 20
@@ -81,6 +82,7 @@ class BatchWorkflowSettings(Section):
         return WorkflowSettings(
             id_column=self.id_column,
             text_column=self.text_column,
+            max_text_characters=self.max_text_characters,
             range_mb=self.range_mb,
             prepare_concurrency=self.prepare_concurrency,
             land_concurrency=self.land_concurrency,

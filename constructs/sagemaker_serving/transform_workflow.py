@@ -47,6 +47,8 @@ class WorkflowSettings:
     Args:
         id_column: Column that identifies a row.
         text_column: Column that the model reads.
+        max_text_characters: Longest text that the model takes, 1 or more; a longer one is set aside. Default
+            10,000.
         range_mb: Megabytes of input that one worker prepares and another one lands, 1 to 100. A range becomes
             one object of the transform job, so there should be more of them than instances. Default 16.
         prepare_concurrency: Ranges that are prepared at a time, 1 to 10,000. Default 20.
@@ -62,6 +64,7 @@ class WorkflowSettings:
 
     id_column: str = "id"
     text_column: str = "text"
+    max_text_characters: int = 10_000
     range_mb: int = 16
     prepare_concurrency: int = 20
     land_concurrency: int = 20
@@ -87,6 +90,9 @@ class WorkflowSettings:
             low=1,
             high=MAX_RANGE_MB,
             source="one worker of 15 minutes must be able to land it",
+        )
+        check_integer(
+            findings, "max_text_characters", self.max_text_characters, low=1, source="what the model takes"
         )
         for name in ("prepare_concurrency", "land_concurrency"):
             check_integer(
@@ -304,6 +310,7 @@ class TransformWorkflow(Construct):
             "ID_COLUMN": self.settings.id_column,
             "TEXT_COLUMN": self.settings.text_column,
             "RANGE_BYTES": str(self.settings.range_mb * mb),
+            "MAX_TEXT_CHARACTERS": str(self.settings.max_text_characters),
             "MAX_PAYLOAD_BYTES": str(self.transform.max_payload_mb * mb),
             **sink.environment,
         }

@@ -228,6 +228,7 @@ def test_nobody_waits_for_a_job_that_cannot_be_watched() -> None:
         ({"land_concurrency": 10_001}, "land_concurrency = 10001"),
         ({"id_column": "text"}, "id_column = 'text': names the column that identifies a row"),
         ({"text_column": ""}, "text_column = ''"),
+        ({"max_text_characters": 0}, "max_text_characters = 0: must be a whole number of at least 1"),
         ({"poll_interval": cdk.Duration.seconds(0)}, "poll_interval = '0 s'"),
         (
             {"poll_interval": cdk.Duration.seconds(5), "timeout": cdk.Duration.hours(12)},
@@ -386,6 +387,7 @@ def test_functions_know_where_things_are(make: Make, synthesised: Synthesised) -
         assert set(given) == {
             *("WORKFLOW_NAME", "METRIC_NAMESPACE", "CLAIMS_TABLE_NAME", "WORK_BUCKET", "OUTPUT_BUCKET"),
             *("MODEL_NAME", "ID_COLUMN", "TEXT_COLUMN", "RANGE_BYTES", "MAX_PAYLOAD_BYTES"),
+            "MAX_TEXT_CHARACTERS",
             *("SINK", "TABLE_NAME", "INDEX_NAME", "INDEX_SHARDS", "TTL_DAYS"),
         }
         assert (given["ID_COLUMN"], given["TEXT_COLUMN"]) == ("no", "review")
