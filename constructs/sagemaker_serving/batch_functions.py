@@ -115,7 +115,7 @@ class BatchFunctions(Construct):
     def _land(self, storage: BatchStorage, sink: Sink) -> Sequence[iam.PolicyStatement]:
         return [
             storage.reading("ReadAnswers", Folder.OUTPUT, Folder.WORK),
-            storage.listing("SeeWhatIsMissing", Folder.OUTPUT, Folder.WORK),
+            storage.listing("SeeWhatIsMissing", Folder.OUTPUT),
             storage.writing("WriteReports", Folder.WORK, Folder.QUARANTINE),
             *sink.write_statements(),
         ]
@@ -124,7 +124,7 @@ class BatchFunctions(Construct):
         folders = (Folder.OUTPUT, Folder.QUARANTINE, Folder.WORK)
         return [
             storage.reading("ReadReports", *folders),
-            storage.listing("ListReports", *folders),
+            storage.listing("ListReports", Folder.OUTPUT),
             storage.writing("WriteReport", Folder.OUTPUT, Folder.QUARANTINE),
             storage.claiming("MarkObjects"),
             *sink.count_statements(),

@@ -105,18 +105,18 @@ class BatchStorage(Construct):
             resources=[self._objects(folder) for folder in folders],
         )
 
-    def listing(self, sid: str, *folders: Folder) -> iam.PolicyStatement:
-        """Objects may be listed; without it one that is missing looks like one that is forbidden.
+    def listing(self, sid: str, folder: Folder) -> iam.PolicyStatement:
+        """Objects of a folder's bucket may be listed; without it one that is missing looks like one that is
+        forbidden.
+
+        Not of the folder alone: a request for one object has no prefix that a condition could look at.
 
         Args:
             sid: Name of the statement.
-            folders: Of these folders, all in one bucket.
+            folder: Which folder.
         """
         return iam.PolicyStatement(
-            sid=sid,
-            actions=["s3:ListBucket"],
-            resources=[self._bucket(folders[0]).bucket_arn],
-            conditions={"StringLike": {"s3:prefix": [f"{folder}/*" for folder in folders]}},
+            sid=sid, actions=["s3:ListBucket"], resources=[self._bucket(folder).bucket_arn]
         )
 
     def claiming(self, sid: str) -> iam.PolicyStatement:

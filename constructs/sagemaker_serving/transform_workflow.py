@@ -339,7 +339,8 @@ class TransformWorkflow(Construct):
 
     def _policy(self) -> iam.Policy:
         jobs = self._arn("transform-job", f"{self.workflow_name}-*", "sagemaker")
-        children = self._arn("execution", f"{self.workflow_name}/*")
+        # those of a Map Run are named after its label, as in name/Land:id
+        children = [self._arn("execution", f"{self.workflow_name}{mark}*") for mark in (":", "/")]
         storage = self.storage
         policy = iam.Policy(
             self,
@@ -363,7 +364,7 @@ class TransformWorkflow(Construct):
                 iam.PolicyStatement(
                     sid="FollowChildren",
                     actions=["states:DescribeExecution", "states:StopExecution", "states:RedriveExecution"],
-                    resources=[children],
+                    resources=children,
                 ),
                 iam.PolicyStatement(
                     sid="TellOfFailures", actions=["sns:Publish"], resources=[self.failure_topic.topic_arn]
@@ -388,7 +389,9 @@ class TransformWorkflow(Construct):
             {
                 **storage.wildcards,
                 jobs: "Each execution names its own job; the prefix is this workflow's.",
-                children: "A Distributed Map names its children; they are of this one workflow.",
+                **dict.fromkeys(
+                    children, "A Distributed Map names its children; they are of this one workflow."
+                ),
                 "*": "Log delivery and X-Ray know no resource to narrow them to "
                 "(Step Functions Developer Guide, logging and X-Ray).",
             },
