@@ -282,6 +282,7 @@ def _landing(flow: Flow) -> dict[str, State]:
         "transform": {
             "status.$": "$.transform.status",
             "failure_reason.$": "$.transform.failure_reason",
+            "landings.$": "$.transform.landings",
         },
         "started_at.$": "$.started_at",
         "ended_at.$": "$.transform.ended_at",
@@ -296,7 +297,26 @@ def _landing(flow: Flow) -> dict[str, State]:
             **_call(flow, flow.functions.reconcile, payload),
             "ResultPath": "$.reconciled",
             "Catch": caught("Release"),
-            "Next": "Reconciled",
+            "Next": "Counted",
+        },
+        "Counted": {
+            "Comment": "Rows of one id, landed by two workers at the same time: once more tells them apart",
+            "Type": "Choice",
+            "Choices": [
+                {"Variable": "$.reconciled.Payload.recount", "BooleanEquals": True, "Next": "LandAgain"}
+            ],
+            "Default": "Reconciled",
+        },
+        "LandAgain": {
+            "Type": "Pass",
+            "Parameters": {
+                "status.$": "$.transform.status",
+                "failure_reason.$": "$.transform.failure_reason",
+                "ended_at.$": "$.transform.ended_at",
+                "landings.$": "States.MathAdd($.transform.landings, 1)",
+            },
+            "ResultPath": "$.transform",
+            "Next": "Land",
         },
         "Reconciled": {
             "Comment": "The execution's output is the report",
@@ -421,12 +441,13 @@ def _status(status: str) -> State:
     return {"Variable": "$.described.TransformJobStatus", "StringEquals": status}
 
 
-def _ending(status: str, reason: str) -> dict[str, str]:
+def _ending(status: str, reason: str) -> dict[str, Any]:
     """How the job ended; texts that begin with ``$.`` are read from the state."""
     return {
         "status.$" if status.startswith("$.") else "status": status,
         "failure_reason.$" if reason.startswith("$.") else "failure_reason": reason,
         "ended_at.$": "$$.State.EnteredTime",
+        "landings": 1,
     }
 
 

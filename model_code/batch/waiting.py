@@ -43,6 +43,6 @@ class Backoff:
         if self._seconds_left() - pause < _RESERVE:
             raise SinkThrottled(
                 f"{self._what} refused {why} until the worker's time was over. Give it more capacity, or "
-                "lower workflow.land_concurrency; what has landed stays, and a worker that is repeated goes on."
+                "lower workflow.land_concurrency. What has landed stays; a repeated worker goes on."
             )
         time.sleep(pause)
