@@ -213,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = 64 * 1024  # head and body in one packet: else the second waits for the first one's receipt
     api: DataApi
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         try:
             status, answer, error = 200, self.api.call(self.path.strip("/"), body), ""
@@ -228,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: Any) -> None:
         """Nobody reads it."""
 
 

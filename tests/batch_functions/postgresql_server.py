@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, from the binaries in a Python package: no port, a folder that goes."""
+"""A PostgreSQL server of the tests' own, from the binaries in a Python package: no port, a folder of its own."""
 
 from __future__ import annotations
 
@@ -75,7 +75,4 @@ def _binaries() -> Path | None:
 
 
 def _reachable_by_others(folder: Path) -> bool:
-    return all(
-        place.stat().st_mode & 0o005 == 0o005 or place.stat().st_mode & 1
-        for place in (folder, *folder.parents)
-    )
+    return all(place.stat().st_mode & 0o001 for place in (folder, *folder.parents))
