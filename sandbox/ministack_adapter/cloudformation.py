@@ -14,7 +14,7 @@ from sandbox.ministack_adapter.cloudwatch import repair_alarms_of_templates
 from sandbox.ministack_adapter.hooks import current_scope, module
 from sandbox.ministack_adapter.maps import repair_maps
 from sandbox.ministack_adapter.schedules import repair_schedules_of_templates
-from sandbox.ministack_adapter.tables import repair_tables
+from sandbox.ministack_adapter.tables import quicken_batch_writes, repair_tables
 from sandbox.store import Params, Scope
 
 # errors of SageMaker's operations in its service model
@@ -38,6 +38,7 @@ def extend(call: Call) -> None:
     repair_alarms_of_templates(provisioners)
     _repair_bucket_tags(provisioners)
     repair_tables(provisioners)
+    quicken_batch_writes(module("services.dynamodb"))
     repair_schedules_of_templates(provisioners)
     _add_to_step_functions()
 

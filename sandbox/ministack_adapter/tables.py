@@ -1,10 +1,11 @@
-"""ministack's DynamoDB tables of templates: what it takes and forgets."""
+"""ministack's DynamoDB: tables of templates, of which it forgets a part, and batches, which are slow."""
 
 from __future__ import annotations
 
 import functools
 import json
 from collections.abc import Callable
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
@@ -64,3 +65,47 @@ def _complete(name: str, props: Params) -> None:
 def _require(answer: tuple[int, Any, Any]) -> None:
     if answer[0] >= 300:
         raise ValueError(json.loads(answer[2]).get("message", "DynamoDB refuses it"))
+
+
+# ids of the items of a batch that are found valid; None outside of a batch whose capacity nobody asks for
+_VALID: ContextVar[set[int] | None] = ContextVar("valid_items", default=None)
+
+
+def quicken_batch_writes(dynamodb: Any) -> None:
+    """Check each item of BatchWriteItem once, and reckon its capacity only for who asks for it.
+
+    ministack checks each twice and measures it thrice, which takes half of the time of a batch.
+    """
+    write, validate = dynamodb._batch_write_item, dynamodb._validate_item
+    account = dynamodb._accumulate_write_capacity
+
+    @functools.wraps(write)
+    def batch_write_item(data: Params) -> Any:
+        if data.get("ReturnConsumedCapacity", "NONE") != "NONE":
+            return write(data)
+        reset = _VALID.set(set())
+        try:
+            return write(data)
+        finally:
+            _VALID.reset(reset)
+
+    @functools.wraps(validate)
+    def validate_item(item: Any, *names: Any) -> Any:
+        valid = _VALID.get()
+        if valid is None:
+            return validate(item, *names)
+        if id(item) in valid:
+            return None
+        finding = validate(item, *names)
+        if finding is None:
+            valid.add(id(item))
+        return finding
+
+    @functools.wraps(account)
+    def accumulate(*arguments: Any) -> None:
+        if _VALID.get() is None:
+            account(*arguments)
+
+    dynamodb._batch_write_item = batch_write_item
+    dynamodb._validate_item = validate_item
+    dynamodb._accumulate_write_capacity = accumulate

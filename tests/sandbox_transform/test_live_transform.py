@@ -7,7 +7,8 @@ import json
 import socket
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -104,13 +105,9 @@ class TransformLive(Live):
         return ended
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    return Home(tmp_path_factory.mktemp("transform") / "sandbox")
-
-
-@pytest.fixture(scope="module")
-def live(home: Home) -> Iterator[TransformLive]:
+@contextmanager
+def started(home: Home) -> Iterator[TransformLive]:
+    """A sandbox with a model in it."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     options = supervisor.Options(time_scale=TIME_SCALE, port=port)
@@ -120,6 +117,12 @@ def live(home: Home) -> Iterator[TransformLive]:
         live.close()
     finally:
         supervisor.down(home, lambda text: None)
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TransformLive]:
+    with started(Home(tmp_path_factory.mktemp("transform") / "sandbox")) as live:
+        yield live
 
 
 def test_a_real_model_transforms_a_large_object_in_parts(live: TransformLive) -> None:
@@ -406,7 +409,11 @@ def test_a_workflow_of_templates_runs_from_its_trigger_to_its_end(live: Transfor
     ended = live.execution(_arn("flow"))
     assert json.loads(ended["input"]) == {"input": "s3://inbox/today/_SUCCESS"}
     output = json.loads(ended["output"])
-    assert (ended["status"], output.get("job"), output.get("Cause")) == ("SUCCEEDED", {"status": "Completed"}, None)
+    assert (ended["status"], output.get("job"), output.get("Cause")) == (
+        "SUCCEEDED",
+        {"status": "Completed"},
+        None,
+    )
     assert "already exists" in output["again"]["Cause"]
     manifest = output["landed"]["ResultWriterDetails"]
     written = json.loads(live.s3.get_object(**manifest)["Body"].read())["ResultFiles"]
@@ -452,18 +459,57 @@ def test_a_workflow_of_templates_runs_from_its_trigger_to_its_end(live: Transfor
     )
 
 
-def test_no_model_server_outlives_the_sandbox(live: TransformLive, home: Home) -> None:
-    # GIVEN a job at work
-    live.start("left", live.put("left", [{"id": 1, "text": "x", "wait": 60}]))
-    live.until("its instance", lambda: "TransformStartTime" in _described(live, "left"))
-    servers = live.servers()
-    assert servers
+def test_batches_of_a_table_are_written_whole_or_refused(live: TransformLive) -> None:
+    # GIVEN a table
+    dynamodb = live.aws("dynamodb")
+    dynamodb.create_table(
+        TableName="batches",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
 
-    # WHEN the sandbox goes down
-    supervisor.down(home, lambda text: None)
+    def write(*items: Params, **more: Any) -> Params:
+        requests = [{"PutRequest": {"Item": item}} for item in items]
+        return dict(dynamodb.batch_write_item(RequestItems={"batches": requests}, **more))
 
-    # THEN the model server is gone too
-    live.until("the end of its model server", lambda: not any(each.is_running() for each in servers))
+    # WHEN good items are written, with and without the question what they cost
+    quiet = write({"id": {"S": "a"}, "score": {"N": "0.50"}}, {"id": {"S": "b"}})
+    asked = write({"id": {"S": "c"}, "text": {"S": "x" * 2000}}, ReturnConsumedCapacity="TOTAL")
+
+    # THEN they are there as DynamoDB keeps them, and who asks is told
+    assert dynamodb.get_item(TableName="batches", Key={"id": {"S": "a"}})["Item"]["score"] == {"N": "0.5"}
+    assert "ConsumedCapacity" not in quiet
+    assert asked["ConsumedCapacity"][0]["CapacityUnits"] == 2.0
+
+    # WHEN one of a batch is wrong: without its key, with an empty one, no number, too large
+    for wrong in (
+        {"score": {"N": "1"}},
+        {"id": {"S": ""}},
+        {"id": {"S": "e"}, "score": {"N": "high"}},
+        {"id": {"S": "e"}, "text": {"S": "x" * 410_000}},
+    ):
+        with pytest.raises(ClientError, match="ValidationException"):
+            write({"id": {"S": "d"}}, wrong)
+
+    # THEN nothing of it was written
+    assert dynamodb.scan(TableName="batches", Select="COUNT")["Count"] == 3
+
+
+def test_no_model_server_outlives_the_sandbox(tmp_path: Path) -> None:
+    # GIVEN a job at work in a sandbox of its own
+    home = Home(tmp_path / "sandbox")
+    with started(home) as live:
+        live.start("left", live.put("left", [{"id": 1, "text": "x", "wait": 60}]))
+        live.until("its instance", lambda: "TransformStartTime" in _described(live, "left"))
+        servers = live.servers()
+        assert servers
+
+        # WHEN the sandbox goes down
+        supervisor.down(home, lambda text: None)
+
+        # THEN the model server is gone too
+        live.until("the end of its model server", lambda: not any(each.is_running() for each in servers))
 
 
 def _deploy(live: TransformLive, name: str, resources: dict[str, Params]) -> str:
