@@ -51,6 +51,7 @@ class ModelClient:
     def __init__(self, upstream: Upstream, request: Params, clock: Clock) -> None:
         config = request.get("ModelClientConfig", {})
         seconds = config.get("InvocationsTimeoutInSeconds", DEFAULT_TIMEOUT)
+        self._asked_timeout: int = seconds
         self.timeout = min(float(seconds), max(SHORTEST_SCALED_TIMEOUT, clock.real(seconds)))
         self.retries: int = config.get("InvocationsMaxRetries", DEFAULT_RETRIES)
         self._upstream = upstream
@@ -101,7 +102,7 @@ class ModelClient:
             except TimeoutError:
                 failure = TransformFailed(
                     ALGORITHM_ERROR,
-                    f"the model did not answer within {self.timeout:g} s (InvocationsTimeoutInSeconds).",
+                    f"the model did not answer within InvocationsTimeoutInSeconds ({self._asked_timeout}).",
                 )
             except (NotReceived, Broken) as error:
                 await _check_alive(instance)
