@@ -55,6 +55,8 @@ _AGAIN = frozenset(
         "StatementTimeoutException",
     }
 )
+# of PostgreSQL: the transaction gave way to another one
+_GAVE_WAY = ("SQLState: 40001", "SQLState: 40P01")
 
 
 class PostgreSql:
@@ -79,7 +81,8 @@ class PostgreSql:
             "batch_execute_statement",
             seconds_left,
             sql=_UPSERT,
-            parameterSets=[_parameters(_values(row)) for row in rows],
+            # in one order everywhere: workers with the same ids would wait for each other
+            parameterSets=[_parameters(_values(row)) for row in sorted(rows, key=lambda row: row.record_id)],
         )
         names = {f"id{number}": row.record_id for number, row in enumerate(rows)}
         found = self._call(
@@ -122,7 +125,7 @@ class PostgreSql:
                 return dict(getattr(client("rds-data"), operation)(**self._common, **request))
             except ClientError as error:
                 code = error.response["Error"]["Code"]
-                if code not in _AGAIN:
+                if code not in _AGAIN and not any(state in str(error) for state in _GAVE_WAY):
                     raise
                 backoff.wait(f"a statement ({code})")
 

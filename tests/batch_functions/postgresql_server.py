@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, from the binaries in a Python package: no port, a folder of its own."""
+"""A PostgreSQL server of the tests' own, from the binaries in a Python package: no port, its own folder."""
 
 from __future__ import annotations
 
