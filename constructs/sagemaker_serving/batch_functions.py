@@ -109,6 +109,7 @@ class BatchFunctions(Construct):
     def _prepare(self, storage: BatchStorage) -> Sequence[iam.PolicyStatement]:
         return [
             storage.reading("ReadInput", Folder.INPUT),
+            storage.listing("SeeWhatIsMissing", Folder.INPUT),
             storage.writing("WriteParts", Folder.WORK, Folder.QUARANTINE),
         ]
 
@@ -124,7 +125,7 @@ class BatchFunctions(Construct):
         folders = (Folder.OUTPUT, Folder.QUARANTINE, Folder.WORK)
         return [
             storage.reading("ReadReports", *folders),
-            storage.listing("ListReports", Folder.OUTPUT),
+            storage.listing("SeeWhatIsMissing", Folder.OUTPUT),
             storage.writing("WriteReport", Folder.OUTPUT, Folder.QUARANTINE),
             storage.claiming("MarkObjects"),
             *sink.count_statements(),

@@ -134,13 +134,7 @@ class PostgreSqlSink(Construct):
         return [
             iam.PolicyStatement(
                 sid="RunStatements",
-                actions=[
-                    "rds-data:BatchExecuteStatement",
-                    "rds-data:BeginTransaction",
-                    "rds-data:CommitTransaction",
-                    "rds-data:ExecuteStatement",
-                    "rds-data:RollbackTransaction",
-                ],
+                actions=["rds-data:BatchExecuteStatement", "rds-data:ExecuteStatement"],
                 resources=[self.cluster_arn],
             ),
             self._read_secret(),

@@ -209,10 +209,24 @@ def test_also_a_failed_job_is_landed_and_counted() -> None:
     for ending in (*endings, "TransformSkipped"):
         assert machine[ending]["Next"] == "Land"
         told = {name.removesuffix(".$") for name in machine[ending]["Parameters"]}
-        assert told == {"status", "failure_reason", "ended_at"}
+        assert told == {"status", "failure_reason", "ended_at", "landings"}
     assert machine["HowIsTransform"]["Default"] == "TransformRuns"
     payload = machine["Reconcile"]["Parameters"]["Payload"]
-    assert set(payload["transform"]) == {"status.$", "failure_reason.$"}
+    assert set(payload["transform"]) == {"status.$", "failure_reason.$", "landings.$"}
+
+
+def test_rows_that_two_workers_landed_at_once_are_landed_again_as_often_as_reconcile_asks() -> None:
+    machine = states()
+    (again,) = machine["Counted"]["Choices"]
+    assert again == {
+        "Variable": "$.reconciled.Payload.recount",
+        "BooleanEquals": True,
+        "Next": "LandAgain",
+    }
+    # Reconcile is told how often it was, so that this has an end
+    assert machine["LandAgain"]["Parameters"]["landings.$"] == "States.MathAdd($.transform.landings, 1)"
+    assert machine["LandAgain"]["Next"] == "Land"
+    assert machine["Counted"]["Default"] == "Reconciled"
 
 
 def test_nobody_waits_for_a_job_that_cannot_be_watched() -> None:
@@ -315,10 +329,10 @@ def test_each_function_may_do_its_own_duty_only(make: Make, synthesised: Synthes
     common = {"WriteLogs", "WriteTraces", "UseKey"}
     assert {duty: set(found) - common for duty, found in by_duty.items()} == {
         "claim": {"ListInput", "ReadInput", "WritePlan", "TakeObjects", "SeeWhoIsStillRunning"},
-        "prepare": {"ReadInput", "WriteParts"},
+        "prepare": {"ReadInput", "SeeWhatIsMissing", "WriteParts"},
         "land": {"ReadAnswers", "SeeWhatIsMissing", "WriteReports", "CompareAndWriteRows"},
         "reconcile": {
-            *("ReadReports", "ListReports", "WriteReport", "MarkObjects", "CountRows", "PublishMetrics"),
+            *("ReadReports", "SeeWhatIsMissing", "WriteReport", "MarkObjects", "CountRows", "PublishMetrics"),
         },
         "release": {"ReadPlan", "SeeWhatIsMissing", "GiveBackObjects"},
     }
