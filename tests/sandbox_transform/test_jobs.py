@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import itertools
 import json
 from pathlib import Path
 
@@ -196,6 +197,32 @@ def test_requests_run_side_by_side_and_results_keep_their_order(plant: Plant) ->
     assert isinstance(container, FakeContainer)
     assert container.most == 3
     assert plant.s3.outputs() == {"results/a.out": b"A\nB\nC\nD\nE\nF\n"}
+
+
+def test_many_objects_share_an_instance_without_blocking_each_other(plant: Plant) -> None:
+    # GIVEN objects of different lengths, and a model whose answers take turns in being late or failing
+    turn = itertools.count()
+
+    async def uneven(call: Call) -> Answer:
+        await asyncio.sleep(next(turn) % 4 * 0.002)
+        return (400, b"no") if call.body == b"7-3" else (200, call.body.upper())
+
+    plant.fleets.answerers["primary"] = uneven
+    lines = {f"o{at:02}": [b"%d-%d" % (at, line) for line in range(at % 5 + 2)] for at in range(12)}
+    plant.put(**lines)
+
+    # WHEN an instance takes three requests at a time, each of one line
+    job = plant.transform(BatchStrategy="SingleRecord", MaxConcurrentTransforms=3)
+
+    # THEN all but the failing one are there, whole and in order, and never more than three were under way
+    del lines["o07"]
+    assert job["FailureReason"].startswith("ClientError: s3://in/data/o07: line 4: ")
+    assert plant.s3.outputs() == {
+        f"results/{name}.out": b"".join(line + b"\n" for line in content) for name, content in lines.items()
+    }
+    container = plant.fleets.instances[0].containers[0]
+    assert isinstance(container, FakeContainer)
+    assert container.most == 3
 
 
 def test_instances_share_the_objects_and_never_an_object(plant: Plant) -> None:
