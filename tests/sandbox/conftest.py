@@ -66,6 +66,12 @@ def blue_green(laptop: Laptop) -> Iterator[Laptop]:
 
 
 @pytest.fixture
+def batch(laptop: Laptop) -> Iterator[Laptop]:
+    """The batch pattern."""
+    yield from as_committed(laptop, "batch")
+
+
+@pytest.fixture
 def editing(realtime: Laptop) -> Iterator[Laptop]:
     """The same for a test whose edits never reach the deployment: the files are restored afterwards."""
     yield realtime
