@@ -22,7 +22,7 @@ from .errors import Findings
 from .instances import Architecture
 from .limits import check_integer, check_seconds
 from .model import ContainerInvocation, ServingModel, acknowledge_inline
-from .naming import NameKind, check_name
+from .naming import NameKind, check_name, free_id
 from .storage import EncryptionKey, Retention, ServiceLogGroup
 from .transform import JSON_LINES, BatchTransform, JoinSource, RecordAssembly, S3DataType, SplitType
 from .transform_states import (
@@ -175,6 +175,7 @@ class TransformWorkflow(Construct):
         self.settings = settings or WorkflowSettings()
         self.transform = transform
         self._key = key
+        self._sink = sink
         self._check(model)
         for number, text in enumerate(transform.warnings):
             cdk.Annotations.of(self).add_warning_v2(f"sagemaker-serving:transform-{number}", text)
@@ -244,6 +245,46 @@ class TransformWorkflow(Construct):
         return iam.PolicyStatement(
             sid="StartWorkflow", actions=["states:StartExecution"], resources=[self.state_machine_arn]
         )
+
+    def grant_run(self, role: iam.Role) -> iam.Policy:
+        """Let somebody put files, start the workflow and follow it, read what it wrote, and look up rows.
+
+        Args:
+            role: Who.
+        """
+        executions = self._arn("execution", f"{self.workflow_name}:*")
+        policy = iam.Policy(
+            self,
+            free_id(self, "RunPolicy"),
+            roles=[role],
+            statements=[
+                self.storage.writing("PutFiles", Folder.INPUT),
+                self.start_statement(),
+                iam.PolicyStatement(
+                    sid="FollowExecutions",
+                    actions=["states:DescribeExecution", "states:GetExecutionHistory"],
+                    resources=[executions],
+                ),
+                self.storage.reading("ReadResults", Folder.OUTPUT, Folder.QUARANTINE),
+                self.storage.listing("SeeWhatIsThere", Folder.OUTPUT),
+                iam.PolicyStatement(
+                    sid="UseKey",
+                    actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                    resources=[self._key.key_arn],
+                ),
+                *self._sink.read_statements(),
+            ],
+        )
+        acknowledge_inline(policy)
+        acknowledge_used_wildcards(
+            policy,
+            {
+                **self.storage.wildcards,
+                **self._sink.wildcards,
+                executions: "Executions are named when they start; they are of this one workflow.",
+            },
+        )
+        return policy
 
     def _check(self, model: ServingModel) -> None:
         findings = Findings(self.node.path)

@@ -9,6 +9,7 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_iam as iam
 from aws_cdk.assertions import Template
 
 from sagemaker_serving.dynamodb_sink import DynamoDbSink
@@ -356,6 +357,25 @@ def test_the_state_machine_runs_jobs_of_its_own_names_only(make: Make, synthesis
     assert allowed["EncryptVolumes"]["Condition"] == {"Bool": {"kms:GrantIsForAWSResource": True}}
     unnarrowed = {sid for sid, item in allowed.items() if item["Resource"] == "*"}
     assert unnarrowed == {"DeliverLogsAndTraces"}
+
+
+def test_who_runs_it_puts_files_starts_reads_results_and_looks_up_rows(
+    make: Make, stack: cdk.Stack, synthesised: Synthesised
+) -> None:
+    # GIVEN a role of the company's
+    role = iam.Role(stack, "Nightly", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    # WHEN it is let run the workflow
+    make().grant_run(role)
+    # THEN it may do what that takes, and writes nowhere but into the input
+    allowed = statements(synthesised(), "WorkflowRunPolicy")
+    assert set(allowed) == {
+        *("PutFiles", "StartWorkflow", "FollowExecutions", "ReadResults", "SeeWhatIsThere", "UseKey"),
+        "LookUpRows",
+    }
+    writing = [item for item in allowed.values() if any("Put" in action for action in actions(item))]
+    assert [item["Sid"] for item in writing] == ["PutFiles"]
+    assert "/input/*" in json.dumps(allowed["PutFiles"]["Resource"])
+    assert "dynamodb:GetItem" in actions(allowed["LookUpRows"])
 
 
 def test_the_model_reads_parts_and_writes_answers(make: Make, synthesised: Synthesised) -> None:
