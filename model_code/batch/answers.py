@@ -12,6 +12,9 @@ from rows import BadRow
 OUTPUT = "SageMakerOutput"
 """Where a transform job puts the answer when it joins it to its input."""
 
+MAX_ANSWER_BYTES = 300 * 1024
+"""Bytes of an answer at most: with its id and place it must fit DynamoDB's 400 KB (quotas, item size)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -46,7 +49,16 @@ def read_answer(line: bytes) -> Answer:
         raise BadRow("the model gave no answer", record_id)
     if isinstance(output, dict) and "error" in output and "label" not in output:
         raise BadRow(f"the model answered with an error: {_shown(output['error'])}", record_id)
-    return Answer(record_id, _values(output))
+    values = _values(output)
+    if "\0" in str(values.get("label", "")):
+        raise BadRow(
+            "the model's label has a NUL character in it", record_id
+        )  # PostgreSQL knows no such text
+    if (size := len(str(values).encode())) > MAX_ANSWER_BYTES:
+        raise BadRow(
+            f"the model's answer has {size:,} bytes, and may have {MAX_ANSWER_BYTES:,} in the sink", record_id
+        )
+    return Answer(record_id, values)
 
 
 def _values(output: Any) -> dict[str, str | float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -28,12 +28,15 @@ CREATE TABLE IF NOT EXISTS {TABLE} (
 )
 """
 _INDEX = f"CREATE INDEX IF NOT EXISTS {TABLE}_by_job ON {TABLE} (job)"
-_COLUMNS = ("record_id", "answer", "job", "job_started_at", "source", "source_offset", "content")
+_COMPARED = ("record_id", "job", "job_started_at", "source", "source_offset", "content")
+_COLUMNS = (*_COMPARED, "answer")
+# of 4 MiB that the Data API takes (Aurora User Guide, limitations of the Data API), so that the rest fits
+_REQUEST_BYTES = 3 * 1024 * 1024
 
 # the newest job's row stays, and of one job's rows the first by place: see sink.outcome
 _UPSERT = f"""
 INSERT INTO {TABLE} AS kept ({", ".join(_COLUMNS)})
-VALUES (:record_id, CAST(:answer AS jsonb), :job, :job_started_at, :source, :source_offset, :content)
+VALUES ({", ".join(f":{name}" for name in _COMPARED)}, CAST(:answer AS jsonb))
 ON CONFLICT (record_id) DO UPDATE SET
     {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])}
 WHERE (kept.job_started_at COLLATE "C", kept.job COLLATE "C")
@@ -77,23 +80,22 @@ class PostgreSql:
         if not rows:
             return []
         self._ready(seconds_left)
-        self._call(
-            "batch_execute_statement",
-            seconds_left,
-            sql=_UPSERT,
-            # in one order everywhere: workers with the same ids would wait for each other
-            parameterSets=[_parameters(_values(row)) for row in sorted(rows, key=lambda row: row.record_id)],
-        )
+        # in one order everywhere: workers with the same ids would wait for each other
+        ordered = sorted(rows, key=lambda row: row.record_id)
+        for group in _groups([_parameters(_values(row)) for row in ordered]):
+            self._call("batch_execute_statement", seconds_left, sql=_UPSERT, parameterSets=group)
         names = {f"id{number}": row.record_id for number, row in enumerate(rows)}
+        # without the answers, which could be more than the Data API gives back (1 MiB): where a row's own
+        # place is in the table, its own answer is
         found = self._call(
             "execute_statement",
             seconds_left,
-            sql=f"SELECT {', '.join(_COLUMNS)} FROM {TABLE} "  # noqa: S608  (parameters, by name)
+            sql=f"SELECT {', '.join(_COMPARED)} FROM {TABLE} "  # noqa: S608  (parameters, by name)
             f"WHERE record_id IN ({', '.join(f':{name}' for name in names)})",
             parameters=_parameters(names),
         )
-        kept = {record.record_id: record for record in map(_record, found["records"])}
-        return [outcome(row, kept.get(row.record_id)) or Outcome.LANDED for row in rows]
+        kept = {values["record_id"]: values for values in map(_compared, found["records"])}
+        return [_outcome(row, kept.get(row.record_id)) for row in rows]
 
     def count(self, job: str) -> int:
         """See `sink.Sink.count`."""
@@ -153,7 +155,23 @@ def _parameters(values: Mapping[str, str | int]) -> list[dict[str, Any]]:
     ]
 
 
-def _record(fields: Sequence[dict[str, Any]]) -> Record:
-    values = [next(iter(field.values())) for field in fields]
-    found = dict(zip(_COLUMNS, values, strict=True))
-    return Record(**{**found, "answer": json.loads(found["answer"])})
+def _groups(sets: Sequence[list[dict[str, Any]]]) -> Iterator[list[list[dict[str, Any]]]]:
+    """The same in requests that the Data API takes."""
+    group: list[list[dict[str, Any]]] = []
+    size = 0
+    for parameters in sets:
+        more = len(json.dumps(parameters))
+        if group and size + more > _REQUEST_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(parameters)
+        size += more
+    yield group
+
+
+def _compared(fields: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return dict(zip(_COMPARED, (next(iter(field.values())) for field in fields), strict=True))
+
+
+def _outcome(row: Record, kept: dict[str, Any] | None) -> Outcome:
+    return outcome(row, Record(**kept, answer=row.answer) if kept else None) or Outcome.LANDED

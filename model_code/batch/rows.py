@@ -161,6 +161,8 @@ def _identity(value: Any, name: str, given: bool) -> tuple[str | None, list[str]
         return None, [f"{name} is empty"]
     if not _is_unicode(text):
         return None, [f"{name} has half of a surrogate pair in it"]
+    if "\0" in text:
+        return None, [f"{name} has a NUL character in it"]  # PostgreSQL knows no such text
     size = len(text.encode())
     if size > MAX_ID_BYTES:
         return None, [f"{name} has {size:,} bytes, and may have {MAX_ID_BYTES:,}"]
