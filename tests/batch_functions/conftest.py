@@ -46,7 +46,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def data_api(cloud: None) -> Iterator[DataApi]:
+def data_api(batch: SimpleNamespace, cloud: None) -> Iterator[DataApi]:
     """The Data API before a PostgreSQL, which boto3 finds by the environment."""
     if reason := postgresql_server.missing():
         pytest.skip(reason)
@@ -55,6 +55,7 @@ def data_api(cloud: None) -> Iterator[DataApi]:
         serving(server) as (api, url),
         _environment(AWS_ENDPOINT_URL_RDS_DATA=url),
     ):
+        batch.environment.client.cache_clear()  # one that was made before would not know the URL
         yield api
 
 
