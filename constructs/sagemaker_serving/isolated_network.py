@@ -44,7 +44,8 @@ class IsolatedNetwork(Construct):
             self,
             "Vpc",
             ip_addresses=ec2.IpAddresses.cidr(cidr),
-            max_azs=ZONES,
+            # not looked up at synth, which would need an account to look in
+            availability_zones=[cdk.Fn.select(zone, cdk.Fn.get_azs()) for zone in range(ZONES)],
             nat_gateways=0,
             # its rules are never used; emptying them would take a function that may change security groups
             restrict_default_security_group=False,

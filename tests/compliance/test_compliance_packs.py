@@ -19,7 +19,7 @@ from sagemaker_serving.model import Container, ServingModel
 from sagemaker_serving.network import VpcAttachment
 from stacks.compliance import Review, attach_packs
 from tests.compliance.test_template_validation import linted
-from tests.snapshots.synthesis import ENVIRONMENTS, ROOT, Assembly, synthesise
+from tests.snapshots.synthesis import ACCOUNT, ENVIRONMENTS, REGION, ROOT, Assembly, synthesise
 
 Acknowledgement = tuple[str, str]
 
@@ -79,8 +79,12 @@ def test_model_in_a_vpc_passes_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_rows_in_postgresql_pass_too(environment: str, tmp_path: Path) -> None:
+def test_rows_in_postgresql_pass_too(
+    environment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # GIVEN the batch pattern with the sink that no committed configuration has, for a known Region
+    monkeypatch.setenv("CDK_DEFAULT_ACCOUNT", ACCOUNT)
+    monkeypatch.setenv("CDK_DEFAULT_REGION", REGION)
     context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
     chosen = {"env": environment, "only": "batch", "patterns.batch.sink": "postgresql"}
     app = cdk.App(analytics_reporting=False, outdir=str(tmp_path), context={**context, **chosen})
@@ -95,6 +99,8 @@ def test_rows_in_postgresql_pass_too(environment: str, tmp_path: Path) -> None:
     (template,) = assembly.template_paths
     assert [str(match) for match in linted(template.read_text(encoding="utf-8"))] == []
     assert assembly.resources("BatchInference", "AWS::RDS::DBCluster")
+    # AND nothing has to be looked up in an account beforehand
+    assert not assembly.read("manifest.json").get("missing")
 
 
 def test_packs_do_find_what_is_wrong(tmp_path: Path) -> None:
