@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
@@ -18,7 +20,7 @@ ZONES = 2
 
 class IsolatedNetwork(Construct):
     """A VPC with a subnet in each of two Availability Zones, and nothing else: no internet gateway, no NAT.
-    Its traffic is logged.
+    Its traffic is logged. Its one route table knows the VPC alone.
 
     Args:
         cidr: Its addresses. Default ``10.0.0.0/24``.
@@ -40,22 +42,22 @@ class IsolatedNetwork(Construct):
         retention: Retention,
     ) -> None:
         super().__init__(scope, id_)
-        self.vpc = ec2.Vpc(
-            self,
-            "Vpc",
-            ip_addresses=ec2.IpAddresses.cidr(cidr),
-            # not looked up at synth, which would need an account to look in
-            availability_zones=[cdk.Fn.select(zone, cdk.Fn.get_azs()) for zone in range(ZONES)],
-            nat_gateways=0,
-            # its rules are never used; emptying them would take a function that may change security groups
-            restrict_default_security_group=False,
-            subnet_configuration=[
-                ec2.SubnetConfiguration(
-                    name="Isolated", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED, cidr_mask=26
-                )
-            ],
+        # not ec2.Vpc, which looks up the account's zones at synth, even where it is told which ones to take
+        self.vpc = ec2.CfnVPC(
+            self, "Vpc", cidr_block=cidr, enable_dns_support=True, enable_dns_hostnames=True
         )
-        self.subnet_ids = [subnet.subnet_id for subnet in self.vpc.isolated_subnets]
+        blocks = ipaddress.ip_network(cidr).subnets(prefixlen_diff=ZONES.bit_length())
+        self.subnet_ids = [
+            ec2.CfnSubnet(
+                self,
+                f"Isolated{zone}",
+                vpc_id=self.vpc.attr_vpc_id,
+                availability_zone=cdk.Fn.select(zone, cdk.Fn.get_azs()),
+                cidr_block=str(block),
+                map_public_ip_on_launch=False,
+            ).attr_subnet_id
+            for zone, block in zip(range(ZONES), blocks, strict=False)
+        ]
         acknowledge(
             self.vpc,
             {
@@ -97,7 +99,7 @@ class IsolatedNetwork(Construct):
         flow_log = ec2.CfnFlowLog(
             self,
             "FlowLog",
-            resource_id=self.vpc.vpc_id,
+            resource_id=self.vpc.attr_vpc_id,
             resource_type="VPC",
             traffic_type="ALL",
             log_destination_type="cloud-watch-logs",

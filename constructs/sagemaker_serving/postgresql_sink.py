@@ -180,7 +180,7 @@ class PostgreSqlSink(Construct):
             self,
             "Closed",
             group_description="No rule: the Data API needs none",
-            vpc_id=self.network.vpc.vpc_id,
+            vpc_id=self.network.vpc.attr_vpc_id,
             # without one, AWS adds a rule that lets everything out
             security_group_egress=[
                 ec2.CfnSecurityGroup.EgressProperty(
