@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +36,7 @@ def read_answer(line: bytes) -> Answer:
     """
     try:
         document = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadRow(f"the transform job's output is no JSON ({error})") from None
     record_id = document.get("id") if isinstance(document, dict) else None
     if not isinstance(record_id, str):
@@ -50,14 +49,8 @@ def read_answer(line: bytes) -> Answer:
     if isinstance(output, dict) and "error" in output and "label" not in output:
         raise BadRow(f"the model answered with an error: {_shown(output['error'])}", record_id)
     values = _values(output)
-    if "\0" in str(values.get("label", "")):
-        raise BadRow(
-            "the model's label has a NUL character in it", record_id
-        )  # PostgreSQL knows no such text
-    if (size := len(str(values).encode())) > MAX_ANSWER_BYTES:
-        raise BadRow(
-            f"the model's answer has {size:,} bytes, and may have {MAX_ANSWER_BYTES:,} in the sink", record_id
-        )
+    if problem := _unfit(values):
+        raise BadRow(f"the model's answer {problem}", record_id)
     return Answer(record_id, values)
 
 
@@ -69,8 +62,24 @@ def _values(output: Any) -> dict[str, str | float]:
     return {"answer": json.dumps(output, ensure_ascii=False, sort_keys=True, separators=(",", ":"))}
 
 
+def _unfit(values: dict[str, str | float]) -> str:
+    """Why no sink can keep an answer; empty if it can."""
+    try:
+        size = len(json.dumps(values, ensure_ascii=False).encode())
+    except UnicodeEncodeError:
+        return "has half of a surrogate pair in it"
+    if "\0" in str(values.get("label", "")):
+        return "has a NUL character in its label"  # PostgreSQL knows no such text
+    if size > MAX_ANSWER_BYTES:
+        return f"has {size:,} bytes, and may have {MAX_ANSWER_BYTES:,} in the sink"
+    return ""
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is one that DynamoDB knows (Developer Guide, data types: 1E-130 to 9.99E+125)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return value == 0 or 1e-130 <= abs(value) < 1e125
 
 
 def _shown(value: Any) -> str:

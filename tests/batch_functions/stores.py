@@ -170,7 +170,7 @@ class PostgreSqlStore:
 
 
 def _row(item: dict[str, Any]) -> Row:
-    answer = {
+    answer: dict[str, Any] = {
         name: float(item[name]["N"]) if "N" in item[name] else item[name]["S"]
         for name in ("label", "score", "answer")
         if name in item

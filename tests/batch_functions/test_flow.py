@@ -225,7 +225,13 @@ def test_errors_and_nonsense_of_the_model_are_set_aside(flow: Flow) -> None:
         "nothing": None,
         "NUL": {"label": "a\0", "score": 1},
         "huge": {"words": "x" * 400_000},
+        "half": {"label": "\ud83d", "score": 1},
+        "deep": json.loads("[" * 900 + "]" * 900),
+        # these have no place in a column of their own, and stay as they are
         "large": {"words": "\0" * 40_000},
+        "tiny": {"label": "a", "score": 1e-300},
+        "vast": {"label": "a", "score": 10**400},
+        "NaN": {"label": "a", "score": float("nan")},
     }
     words = [*said, "fine"]
     flow.put("x.txt", text_file([(word, word) for word in words]))
@@ -234,11 +240,39 @@ def test_errors_and_nonsense_of_the_model_are_set_aside(flow: Flow) -> None:
     report = flow.run("x.txt", model=lambda text: said.get(text, by_length(text)))
 
     # THEN only the understandable ones land
-    assert set(flow.store.rows()) == {"fine", "large"}
+    assert set(flow.store.rows()) == {"deep", "large", "tiny", "vast", "NaN", "fine"}
+    assert "1e-300" in flow.store.rows()["tiny"].answer["answer"]
     aside = flow.quarantine(report["job_name"])
-    assert [entry["record_id"] for entry in aside] == ["error", "nothing", "NUL", "huge"]
+    assert [entry["record_id"] for entry in aside] == ["error", "nothing", "NUL", "huge", "half"]
     assert "too rude" in aside[0]["reason"]
-    assert [entry["line"] for entry in aside] == [2, 3, 4, 5]
+    assert [entry["line"] for entry in aside] == [2, 3, 4, 5, 6]
+
+
+def test_rows_that_two_workers_land_at_once_are_settled_by_landing_again(
+    tables: Flow, batch: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN two ranges with the same ids, whose workers look into the table before either has written
+    rows = [(f"{n}", f"글 {n}") for n in range(20)]
+    tables.put("a.txt", text_file(rows))
+    tables.put("b.txt", text_file([(key, text if int(key) % 2 else "다른 글") for key, text in rows]))
+    ids, looks = {key for key, _ in rows}, []
+    read = batch.dynamodb.DynamoDb._read
+
+    def blind(sink: Any, asked: list[str], seconds_left: Any) -> Any:
+        looks.append(len(asked))
+        return {} if sum(looks) <= 2 * len(ids) else read(sink, asked, seconds_left)
+
+    monkeypatch.setattr(batch.dynamodb.DynamoDb, "_read", blind)
+
+    # WHEN they are scored
+    report = tables.run()
+
+    # THEN it was seen by the count, and the first of each id stays
+    assert sum(looks) > 2 * len(ids)
+    assert counts(report) == {
+        "input_rows": 40, "landed": 20, "same": 10, "superseded": 0, "quarantined": 10, "in_table": 20,
+    }  # fmt: skip
+    assert {row.source.rsplit("/", 1)[-1] for row in tables.store.rows().values()} == {"a.txt"}
 
 
 def test_claims_of_a_running_execution_are_left_and_of_a_gone_one_taken(tables: Flow) -> None:
