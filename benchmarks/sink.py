@@ -28,7 +28,7 @@ STARTED = "2026-11-28T02:30:00.000Z"
 
 
 def measure(runs: int) -> list[Figure]:
-    """Alternate landing with plain puts; then share rows out in two ways, and land a small and a large part."""
+    """Alternate landing with plain puts; share rows out in two ways; land a small and a large part."""
     with own_sandbox() as environment:
         seconds([sys.executable, "-m", "sandbox", "up", "--port", str(free_port())], environment=environment)
         bench = _Bench(sandbox_status(environment)["gateway"])
