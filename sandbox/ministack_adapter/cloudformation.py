@@ -11,6 +11,7 @@ from typing import Any
 
 from sandbox.cloudformation import RESOURCES, Api, Made, Resource
 from sandbox.ministack_adapter.cloudwatch import repair_alarms_of_templates
+from sandbox.ministack_adapter.executions import publish_executions
 from sandbox.ministack_adapter.hooks import current_scope, module
 from sandbox.ministack_adapter.maps import repair_maps
 from sandbox.ministack_adapter.schedules import repair_schedules_of_templates
@@ -124,6 +125,7 @@ def _sagemaker_error(code: str) -> str:
 def _add_to_step_functions() -> None:
     stepfunctions = module("services.stepfunctions")
     repair_maps(stepfunctions)
+    publish_executions(stepfunctions)
     stepfunctions._AWS_SDK_ERROR_PREFIX["applicationautoscaling"] = "ApplicationAutoScaling"
     named = stepfunctions._prefix_sdk_error
     stepfunctions._prefix_sdk_error = lambda service, code: (

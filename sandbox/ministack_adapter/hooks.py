@@ -144,6 +144,7 @@ LATE_HOOKS = (
         ("state_def", "raw_input", "effective", "iterator", "execution", "ctx"),
     ),
     Hook("services.stepfunctions", "_ExecutionError", type),
+    Hook("services.stepfunctions", "_emit_execution_status_event", ("execution",)),
     Hook("services.stepfunctions", "_map_runs", object),
     Hook("services.stepfunctions", "_executions", object),
     Hook("services.stepfunctions", "_resolve_params_obj", ("template", "data", "ctx")),
