@@ -17,6 +17,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from sandbox.fleet.failures import FleetFailed
+from sandbox.syntax import parse_module
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def missing_packages(framework: Framework, code: Path) -> list[str]:
 def _imports(path: Path) -> Iterator[str]:
     """Top-level modules that a file imports; a file that is no Python imports nothing."""
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = parse_module(path.read_bytes())
     except (SyntaxError, ValueError):
         return
     for node in ast.walk(tree):
