@@ -105,6 +105,11 @@ class Environment:
         """Whether it works on an event."""
         return self._current is not None
 
+    @property
+    def log_tail(self) -> str:
+        """The last 4 KB of what it has logged since its last call began, or since its start."""
+        return "\n".join(self.lines).encode()[-4096:].decode("utf-8", "ignore")
+
     def start(self) -> None:
         """Start the process.
 

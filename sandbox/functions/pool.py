@@ -189,6 +189,7 @@ class Pool:
             _report_init(environment, "timeout")
         except Fault as fault:
             _report_init(environment, f"error\tError Type: {fault.error_type}")
+            fault.log = environment.log_tail
             raise
         else:
             return environment

@@ -238,7 +238,7 @@ class Functions:
         try:
             environment = await pool.acquire()
         except Fault as fault:
-            return Outcome(fault.payload(call.request_id), fault.error_type), 0.0
+            return Outcome(fault.payload(call.request_id), fault.error_type, fault.log), 0.0
         self._count_provisioned(pool, environment, call)
         write_start(environment, call)
         started = perf_counter()
