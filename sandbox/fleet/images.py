@@ -6,7 +6,6 @@ The repository's name tells the framework, and the framework which packages the 
 from __future__ import annotations
 
 import ast
-import importlib
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -116,7 +115,8 @@ def missing_packages(framework: Framework, code: Path) -> list[str]:
     Returns:
         Names of distributions.
     """
-    importlib.invalidate_caches()  # what was installed since the last look counts
+    # what was installed since the last look is seen: finders look at the folder's time. Not by
+    # importlib.invalidate_caches, which fails when another thread imports something at the same moment.
     imported = {name for path in code.rglob("*.py") for name in _imports(path)}
     return [
         package
