@@ -67,6 +67,24 @@ def blue_green(laptop: Laptop) -> Iterator[Laptop]:
 
 
 @pytest.fixture
+def async_inference(laptop: Laptop) -> Iterator[Laptop]:
+    """The asynchronous pattern."""
+    yield from as_committed(laptop, "async")
+
+
+@pytest.fixture
+def serverless(laptop: Laptop) -> Iterator[Laptop]:
+    """The serverless pattern."""
+    yield from as_committed(laptop, "serverless")
+
+
+@pytest.fixture
+def lambda_inference(laptop: Laptop) -> Iterator[Laptop]:
+    """The Lambda pattern."""
+    yield from as_committed(laptop, "lambda")
+
+
+@pytest.fixture
 def editing(realtime: Laptop) -> Iterator[Laptop]:
     """The same for a test whose edits never reach the deployment: the files are restored afterwards."""
     yield realtime

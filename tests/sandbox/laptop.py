@@ -31,6 +31,9 @@ STACKS = {
     "inference-pipeline": "InferencePipeline",
     "ab-test": "AbTest",
     "blue-green": "BlueGreenDeployment",
+    "async": "AsyncInference",
+    "serverless": "ServerlessInference",
+    "lambda": "LambdaInference",
 }
 T = TypeVar("T")
 
