@@ -22,7 +22,7 @@ os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.d
 
 
 # the longest first, so that no process is left alone with one of them at the end
-_LONG = ("blue_green", "realtime", "ab_test", "async", "batch", "inference_pipeline", "multi_container")
+_LONG = ("blue_green", "realtime", "ab_test", "on_demand", "batch", "inference_pipeline", "multi_container")
 # what is wanted of one synth, or of one deployment, stays in one process
 _TOGETHER = {"snapshots": "templates", "compliance": "templates", "bad_input": "realtime"}
 
