@@ -2,6 +2,8 @@
 PYTHON  ?= python3
 PATTERN ?= realtime
 ENV     ?= dev
+# processes of `make test`: most tests wait for others most of the time
+TEST_PROCESSES ?= 3
 # AWS seconds in one of ours, for demos: a bake of five minutes takes five seconds
 TIME_SCALE ?= 60
 PY      := .venv/bin/python
@@ -22,7 +24,7 @@ demo: setup ## deploy PATTERN=realtime into the sandbox and show it working
 	@$(PY) -m sandbox run -- $(PY) -m client demo $(PATTERN)
 
 test: setup lint ## everything: lint, types, unit, snapshots, compliance, end to end
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
 
 synth: setup ## write every template to cdk.out (ENV=dev or prod)
 	@.venv/bin/cdk synth --quiet -c env=$(ENV)

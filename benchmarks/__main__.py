@@ -8,11 +8,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import endpoint, model, sandbox_start, sink, synth
+from benchmarks import endpoint, model, on_demand, sandbox_start, sink, synth
 from benchmarks.processes import ROOT, BenchmarkFailed
 from benchmarks.report import Figure, show, write
 
-BENCHMARKS = {"synth": synth, "model": model, "start": sandbox_start, "endpoint": endpoint, "sink": sink}
+BENCHMARKS = {
+    "synth": synth,
+    "model": model,
+    "start": sandbox_start,
+    "endpoint": endpoint,
+    "on-demand": on_demand,
+    "sink": sink,
+}
 console = Console(stderr=True)
 
 

@@ -11,20 +11,14 @@ from typing import Any
 
 import psutil
 
-from benchmarks.http_load import Load, drive
+from benchmarks.http_load import Load, drive, signed
 from benchmarks.processes import BenchmarkFailed, free_port, own_sandbox, sandbox_status, seconds
 from benchmarks.report import Figure, paired
 
 BODY = json.dumps(
     {"inputs": ["불후의 명작입니다. 눈물이 앞을 가려요", "저런...5점 만점에 1점 주기도 힘들어요."]}
 ).encode()
-SIGNED = {
-    "content-type": "application/json",
-    "x-amz-date": "20260101T000000Z",
-    "authorization": "AWS4-HMAC-SHA256 "
-    "Credential=000000000000/20260101/ap-northeast-2/sagemaker/aws4_request, "
-    "SignedHeaders=host;x-amz-date, Signature=00",
-}
+SIGNED = signed("sagemaker")
 ROUND_SECONDS = 3.0
 Rounds = list[tuple[Load, Load]]
 

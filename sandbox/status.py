@@ -76,9 +76,11 @@ def _processes(state: State) -> Iterator[Report]:
     with contextlib.suppress(psutil.Error):
         for process in [psutil.Process(state.pid), *processes.descendants(state)]:
             with contextlib.suppress(psutil.Error):
+                kind = _kind(process, state)
                 yield {
                     "pid": process.pid,
-                    "kind": _kind(process, state),
+                    "kind": kind,
+                    "endpoint": _endpoint_of(process) if kind == "model server" else None,
                     "memory_bytes": process.memory_info().rss,
                 }
 
@@ -90,3 +92,8 @@ def _kind(process: psutil.Process, state: State) -> str:
     if any("model_server" in word for word in command):
         return "model server"
     return Path(command[0]).name if command else process.name()
+
+
+def _endpoint_of(process: psutil.Process) -> str:
+    """The endpoint that a model server works for: its folder is ``<endpoint>-i-<digits>/<container>``."""
+    return Path(process.cwd()).parent.name.rpartition("-i-")[0]

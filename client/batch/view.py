@@ -165,17 +165,20 @@ def show_row(row: ScoredRow) -> None:
 def show_workflow(workflow: WorkflowStatus) -> None:
     """The last executions of a workflow."""
     table = Table(header_style="bold")
-    for heading in ("execution", "status", "by", "landed", "set aside", "took", "job"):
-        table.add_column(heading, justify="right" if heading in ("landed", "set aside", "took") else "left")
+    for heading in ("job, or execution", "status", "by", "landed", "set aside", "took"):
+        table.add_column(
+            heading,
+            justify="right" if heading in ("landed", "set aside", "took") else "left",
+            overflow="fold",
+        )
     for one in workflow.executions:
         table.add_row(
-            plain(one.name),
+            plain(one.job or one.name),
             Text(one.status, style=_STYLES.get(one.status, "bold red")),
             one.trigger,
             figure(one.landed),
             figure(one.quarantined),
             "-" if one.seconds is None else f"{one.seconds:.0f} s",
-            plain(one.job or "-"),
         )
     out.print(table if workflow.executions else Text("nothing has run yet", style="dim"))
 

@@ -35,11 +35,23 @@ MAX_TIMEOUT_SECONDS = 900
 MAX_ENVIRONMENT_BYTES = 4096
 """All environment variables of a function together (Lambda quotas)."""
 
+RESERVED_VARIABLES = frozenset(
+    {
+        "_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION",
+        "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+        "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
+    }
+)  # fmt: skip
+"""Variables that Lambda sets itself (developer guide, environment variables)."""
+
 HTTP_API_TIMEOUT_SECONDS = 30
 """An HTTP API gives up on an integration after this long (API Gateway quotas)."""
 
 ALIAS = "live"
 _FUNCTION_NAME = re.compile(r"[a-zA-Z0-9-_]{1,64}")
+_VARIABLE_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +109,7 @@ class ContainerFunction(Construct):
         architecture: What the image is built for and runs on. Default x86-64.
         memory_mb: 128 to 10,240; processor power grows with it. Default 1024.
         timeout: 1 to 900 s; behind an HTTP API at most 30 s are of use. Default 15 s.
-        environment: Variables, at most 4 KB. Default: none.
+        environment: Variables, at most 4 KB, none that Lambda sets itself. Default: none.
         reserved_concurrency: Calls at the same time at most; others are throttled. Default: what the account
             has left.
         provisioned_concurrency: Environments started ahead. Default: none.
@@ -211,14 +223,7 @@ class ContainerFunction(Construct):
             high=MAX_TIMEOUT_SECONDS,
             source="Lambda quotas; more is for managed instances",
         )
-        size = sum(len(f"{name}{value}".encode()) for name, value in environment.items())
-        findings.require(
-            size <= MAX_ENVIRONMENT_BYTES,
-            "environment",
-            f"{size} bytes",
-            f"all variables together hold at most {MAX_ENVIRONMENT_BYTES} bytes (Lambda quotas)",
-            "put what is large into the image",
-        )
+        _check_environment(findings, environment)
         if reserved is not None:
             check_integer(
                 findings, "reserved_concurrency", reserved, low=1, source="0 would refuse every call"
@@ -298,6 +303,33 @@ class ContainerFunction(Construct):
             )
             scaling.scale_on_utilization(utilization_target=provisioned.target_utilization)
         return alias
+
+
+def _check_environment(findings: Findings, environment: Mapping[str, str]) -> None:
+    for name in environment:
+        findings.require(
+            name not in RESERVED_VARIABLES,
+            "environment",
+            name,
+            "Lambda sets this variable itself and refuses it (developer guide, environment variables)",
+            "choose another name",
+        )
+        findings.require(
+            name in RESERVED_VARIABLES or _VARIABLE_NAME.fullmatch(name) is not None,
+            "environment",
+            name,
+            "a variable's name is a letter and one or more letters, digits and underscores (Lambda API shape "
+            "EnvironmentVariableName)",
+            "choose another name",
+        )
+    size = sum(len(f"{name}{value}".encode()) for name, value in environment.items())
+    findings.require(
+        size <= MAX_ENVIRONMENT_BYTES,
+        "environment",
+        f"{size} bytes",
+        f"all variables together hold at most {MAX_ENVIRONMENT_BYTES} bytes (Lambda quotas)",
+        "put what is large into the image",
+    )
 
 
 def _acknowledge(function: lambda_.Function, *, reserved: bool) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sagemaker as sagemaker
 
 from constructs import Construct
@@ -27,7 +26,7 @@ from .naming import NameKind, check_name
 from .rollback import RollbackAlarm
 from .scaling import VariantScaling
 from .scaling_policies import AutoScaling, ScalingMetric
-from .storage import EncryptionKey, Retention
+from .storage import EncryptionKey, Retention, ServiceLogGroup
 from .variants import ProductionVariant, ServerlessVariant, check_shadow, check_variants
 
 __all__ = ["ServedShadow", "ServedVariant", "ServingEndpoint"]
@@ -105,7 +104,9 @@ class ServingEndpoint(Construct):
         self._raise_if_unusable()
         self.node.add_validation(FitsTogether(self.node.path, self._parts))
 
-        self.log_group = self._make_log_group(key, retention)
+        self.log_group = ServiceLogGroup(
+            self, "Logs", name=f"/aws/sagemaker/Endpoints/{endpoint_name}", key=key, retention=retention
+        )
         self.config = sagemaker.CfnEndpointConfig(
             self,
             "Config",
@@ -347,30 +348,12 @@ class ServingEndpoint(Construct):
         )
         findings.raise_if_any()
 
-    def _make_log_group(self, key: EncryptionKey, retention: Retention) -> logs.CfnLogGroup:
-        # Made here, before SageMaker would: its own would keep logs for ever, in plain.
-        name = f"/aws/sagemaker/Endpoints/{self.endpoint_name}"
-        self._log_group_arn = (
-            f"arn:{cdk.Aws.PARTITION}:logs:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:log-group:{name}"
-        )
-        key.allow_service(
-            f"LogsOf{''.join(filter(str.isalnum, self.endpoint_name))}",
-            f"logs.{cdk.Aws.REGION}.amazonaws.com",
-            actions=["Encrypt", "Decrypt", "ReEncrypt*", "GenerateDataKey*", "Describe*"],
-            conditions={"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": self._log_group_arn}},
-        )
-        group = logs.CfnLogGroup(
-            self, "Logs", log_group_name=name, retention_in_days=retention.log_days, kms_key_id=key.key_arn
-        )
-        group.apply_removal_policy(retention.removal_policy)
-        return group
-
     @property
     def _models(self) -> list[ServingModel]:
         return list(dict.fromkeys(item.model for item in self._parts.served))
 
     def _grant_models(self, data_capture: DataCapture | None) -> list[iam.Policy]:
-        streams = f"{self._log_group_arn}:log-stream:*"
+        streams = f"{self.log_group.arn}:log-stream:*"
         alarms = [alarm.alarm_arn for alarm in self.rollback_alarms]
         policies = []
         for index, model in enumerate(self._models):
@@ -378,7 +361,7 @@ class ServingEndpoint(Construct):
                 iam.PolicyStatement(
                     sid="WriteLogs",
                     actions=["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-                    resources=[self._log_group_arn, streams],
+                    resources=[self.log_group.arn, streams],
                 ),
                 iam.PolicyStatement(
                     sid="PublishMetrics",

@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from sandbox.syntax import parse_expression
+
 TimeSeries = list[float | None]
 Value = float | TimeSeries | list[TimeSeries]
 
@@ -69,7 +71,7 @@ def evaluate(
     text = expression.strip().replace("&&", " and ").replace("||", " or ")
     text = re.sub(r"\b(AND|OR)\b", lambda match: match[0].lower(), text)
     try:
-        tree = ast.parse(text, mode="eval")
+        tree = parse_expression(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ExpressionError(f"cannot read the expression {expression!r}") from None
     if sum(1 for _ in ast.walk(tree)) > _MAX_NODES:

@@ -6,7 +6,6 @@ The repository's name tells the framework, and the framework which packages the 
 from __future__ import annotations
 
 import ast
-import importlib
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from sandbox.fleet.failures import FleetFailed
+from sandbox.syntax import parse_module
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ def missing_packages(framework: Framework, code: Path) -> list[str]:
     Returns:
         Names of distributions.
     """
-    importlib.invalidate_caches()  # what was installed since the last look counts
+    # what was installed since the last look is seen: finders look at the folder's time. Not by
+    # importlib.invalidate_caches, which fails when another thread imports something at the same moment.
     imported = {name for path in code.rglob("*.py") for name in _imports(path)}
     return [
         package
@@ -127,7 +128,7 @@ def missing_packages(framework: Framework, code: Path) -> list[str]:
 def _imports(path: Path) -> Iterator[str]:
     """Top-level modules that a file imports; a file that is no Python imports nothing."""
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = parse_module(path.read_bytes())
     except (SyntaxError, ValueError):
         return
     for node in ast.walk(tree):

@@ -137,7 +137,8 @@ class Launcher:
             FleetFailed: Files cannot be had, or a container does not become healthy in time. Nothing is left.
         """
         identity = f"i-{secrets.token_hex(9)[:17]}"
-        instance = Instance(identity, self.work_dir / "instances" / identity)
+        # the folder's name tells `status`, and whoever looks with ps, whose process it is
+        instance = Instance(identity, self.work_dir / "instances" / f"{self.endpoint_name}-{identity}")
         try:
             instance.containers = [self._container(plan, instance, len(plans)) for plan in plans]
             await self._start(instance.containers)

@@ -129,11 +129,15 @@ class Fault(Exception):
         error_type: As Lambda names it, for example ``Runtime.ExitError``.
         message: For the caller.
         payload: The error as the environment told it; made of the other two when None.
+
+    Attributes:
+        log: The end of the environment's log, when it failed to start.
     """
 
     def __init__(self, error_type: str, message: str, payload: bytes | None = None) -> None:
         super().__init__(message)
         self.error_type = error_type
+        self.log = ""
         self._payload = payload
 
     def payload(self, request_id: str) -> bytes:

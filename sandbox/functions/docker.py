@@ -172,6 +172,8 @@ def put_image(gateway_url: str, place: re.Match[str], image: Image) -> None:
         pass
     except (BotoCoreError, ClientError) as error:
         raise Refused(f"ECR does not take the image: {error}") from None
+    finally:
+        client.close()
 
 
 def _build_options(arguments: list[str]) -> argparse.Namespace:

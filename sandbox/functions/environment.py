@@ -44,7 +44,7 @@ class Environment:
         work_dir: Where its own folder is made.
         lifeline: Read end of a pipe; the process ends when nobody holds the other end any more.
         write_log: Takes each line of its log stream.
-        on_end: Called on the loop when the process has ended.
+        on_end: Called on the loop when the process has ended, or could not be started.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class Environment:
         self._current: Invocation | None = None
         self._deadline_ms = 0
         self._started = 0.0
+        self._gone = asyncio.Event()
 
     @property
     def is_alive(self) -> bool:
@@ -94,9 +95,20 @@ class Environment:
         return self._process is not None and self._ended is None
 
     @property
+    def is_ready(self) -> bool:
+        """Whether its handler is imported, and its process runs."""
+        ready = self._ready
+        return self.is_alive and ready.done() and not ready.cancelled() and ready.exception() is None
+
+    @property
     def is_busy(self) -> bool:
         """Whether it works on an event."""
         return self._current is not None
+
+    @property
+    def log_tail(self) -> str:
+        """The last 4 KB of what it has logged since its last call began, or since its start."""
+        return "\n".join(self.lines).encode()[-4096:].decode("utf-8", "ignore")
 
     def start(self) -> None:
         """Start the process.
@@ -104,6 +116,13 @@ class Environment:
         Raises:
             Fault: It cannot be started.
         """
+        try:
+            self._start()
+        except Fault:
+            self._finish()
+            raise
+
+    def _start(self) -> None:
         if self.version.entry_point and self.version.entry_point != ("/lambda-entrypoint.sh",):
             raise Fault(
                 "Runtime.InvalidEntrypoint",
@@ -130,7 +149,6 @@ class Environment:
                 start_new_session=True,  # so that it can be killed with all that it started
             )
         except OSError as error:
-            self._clean_up()
             raise Fault("Runtime.InvalidWorkingDir", f"the process cannot be started: {error}") from error
         finally:
             os.close(self._output.write_end)
@@ -222,6 +240,10 @@ class Environment:
             self._ended = fault or Fault("Runtime.ExitError", "Runtime exited with error: signal: killed")
         self._signal()
 
+    async def wait_until_gone(self) -> None:
+        """Wait until its process has ended and nothing of it is left."""
+        await self._gone.wait()
+
     def log(self, line: str) -> None:
         """Write a line to its log stream."""
         self.lines.append(line)
@@ -285,8 +307,7 @@ class Environment:
             self._ready.exception()  # nobody may be waiting any more
         if self._event is not None and not self._event.done():
             self._event.cancel()
-        self._clean_up()
-        self._on_end(self)
+        self._finish()
 
     def _signal(self) -> None:
         if self._process is not None:
@@ -297,11 +318,13 @@ class Environment:
         if self._output is not None:
             self._output.drain()
 
-    def _clean_up(self) -> None:
+    def _finish(self) -> None:
         if self._output is not None:
             self._output.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+        self._gone.set()
+        self._on_end(self)
 
 
 def _how_it_ended(status: int) -> str:

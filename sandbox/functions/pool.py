@@ -48,8 +48,8 @@ class Pool:
 
     @property
     def available(self) -> int:
-        """Environments that were started ahead and are up."""
-        return sum(each.provisioned and each.is_alive for each in self.environments)
+        """Environments that were started ahead and have imported the handler."""
+        return sum(each.provisioned and each.is_ready for each in self.environments)
 
     @property
     def is_unused(self) -> bool:
@@ -97,7 +97,7 @@ class Pool:
     def provision(self, count: int) -> None:
         """Have so many environments started ahead; what is too many becomes as good as any other."""
         self.provisioned, self.provisioning_error = count, ""
-        surplus = self.available - count
+        surplus = sum(each.provisioned for each in self.environments) - count
         for environment in self.environments:
             if surplus > 0 and environment.provisioned:
                 environment.provisioned = False
@@ -127,10 +127,16 @@ class Pool:
         self._idle.clear()
 
     def kill(self) -> None:
-        """End everything now."""
+        """End everything now, and tell who waits for an environment."""
         self.close()
         for task in self._tasks:
             task.cancel()
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(
+                    Fault("Runtime.ExitError", "the sandbox ended before the function began")
+                )
         for environment in self.environments:
             environment.kill()
 
@@ -183,6 +189,7 @@ class Pool:
             _report_init(environment, "timeout")
         except Fault as fault:
             _report_init(environment, f"error\tError Type: {fault.error_type}")
+            fault.log = environment.log_tail
             raise
         else:
             return environment

@@ -64,7 +64,7 @@ def write_end(environment: Environment, call: Invocation, seconds: float, error_
         environment.log(
             f"XRAY TraceId: {parts.get('Root', '')}\tSegmentId: {parts.get('Parent', '')}\tSampled: true"
         )
-    return "\n".join(environment.lines).encode()[-4096:].decode("utf-8", "ignore")
+    return environment.log_tail
 
 
 class Meter:

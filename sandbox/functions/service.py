@@ -43,7 +43,8 @@ ACCOUNT_CONCURRENCY = 100
 """Calls of image functions at the same time in an account and Region; AWS gives 1,000, too many here."""
 
 _MEMORY_INTERVAL = 0.1
-_REAP_INTERVAL = 1.0
+_LONGEST_REAP_INTERVAL = 1.0
+_END_SECONDS = 5.0
 
 
 class Functions:
@@ -89,6 +90,7 @@ class Functions:
         self._gate = asyncio.Semaphore(max(2, os.cpu_count() or 2))
         self._lifeline: tuple[int, int] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._calls: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         """Get ready for calls."""
@@ -102,19 +104,28 @@ class Functions:
         ]
 
     async def stop(self) -> None:
-        """End every environment."""
+        """End every environment; calls that are being worked on fail, and are told so."""
+        self._loop = None  # no call comes in any more
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for pool in self._pools.values():
             pool.kill()
         self._pools.clear()
+        environments = list(self._by_token.values())
+        for environment in environments:  # those of deleted functions are in no pool
+            environment.kill()
+        # their ends are told on this loop: without it their callers would wait for ever
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=_END_SECONDS)
+        with contextlib.suppress(TimeoutError):  # else the lifeline ends them
+            async with asyncio.timeout(_END_SECONDS):
+                await asyncio.gather(*(environment.wait_until_gone() for environment in environments))
         if self._lifeline is not None:
             for descriptor in self._lifeline:  # whatever is left ends now
                 os.close(descriptor)
             self._lifeline = None
         await self._api.stop()
-        self._loop = None
 
     def execute(
         self,
@@ -182,7 +193,12 @@ class Functions:
     async def _invoke(
         self, version: FunctionVersion, image: Image, call: Invocation, reserved: int | None
     ) -> Outcome:
+        if self._loop is None:  # it was on its way when the end came
+            raise RuntimeError("the functions are not running")
         self._admit(version, call, reserved)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - coroutines run in tasks
+        self._calls.add(task)  # the end waits for it
         function = (version.scope, version.name)
         self._in_flight[function] += 1
         self._in_scope[version.scope] += 1
@@ -201,6 +217,7 @@ class Functions:
                 concurrent=self._in_flight[function],
                 concurrent_in_all=self._in_scope[version.scope],
             )
+            self._calls.discard(task)
             pool.in_flight -= 1
             self._in_flight[function] -= 1
             self._in_scope[version.scope] -= 1
@@ -221,7 +238,7 @@ class Functions:
         try:
             environment = await pool.acquire()
         except Fault as fault:
-            return Outcome(fault.payload(call.request_id), fault.error_type), 0.0
+            return Outcome(fault.payload(call.request_id), fault.error_type, fault.log), 0.0
         self._count_provisioned(pool, environment, call)
         write_start(environment, call)
         started = perf_counter()
@@ -307,9 +324,10 @@ class Functions:
 
     async def _reap(self) -> None:
         """Let go of what nobody has used for a while."""
-        keep_warm = max(self._clock.real(KEEP_WARM_SECONDS), 2 * _REAP_INTERVAL)
+        keep_warm = self._clock.real(KEEP_WARM_SECONDS)
+        interval = min(keep_warm / 4, _LONGEST_REAP_INTERVAL)
         while True:
-            await asyncio.sleep(_REAP_INTERVAL)
+            await asyncio.sleep(interval)
             for version, pool in list(self._pools.items()):
                 pool.reap(keep_warm)
                 if pool.is_unused:

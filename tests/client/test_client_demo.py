@@ -135,5 +135,6 @@ def test_a_pattern_without_a_demo(aws: ScriptedAws, run: Run) -> None:
     result = run("demo", "batch")
     assert result.exit_code == 1
     assert (
-        "There is one of: ab-test, blue-green, inference-pipeline, multi-container, realtime" in result.stderr
+        "There is one of: ab-test, async, blue-green, inference-pipeline, lambda, multi-container, realtime, "
+        "serverless" in result.stderr
     )

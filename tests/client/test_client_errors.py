@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import termios
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,14 +134,26 @@ def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
     )
     with process:
         assert process.stdin is not None
-        # a pipe's worth of bytes gets through only when the other side has begun to read
+        # more than a pipe holds gets through only when the other side has begun to read; when nothing is left
+        # in the pipe, it waits for more
         process.stdin.write(b"x" * 200_000)
         process.stdin.flush()
+        deadline = time.monotonic() + 30
+        while _left_in(process.stdin.fileno()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
         # WHEN it is interrupted
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
 
     # THEN it ends at once, without a traceback
-    assert process.returncode == 130
+    assert process.returncode == 130, errors.decode()
     assert b"Traceback" not in errors
+
+
+def _left_in(pipe: int) -> int:
+    """Bytes that nobody has read yet."""
+    count = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]

@@ -25,14 +25,15 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
 
 def as_committed(laptop: Laptop, pattern: str) -> Iterator[Laptop]:
     """A pattern, deployed as committed, whatever ran before; a test that touches ``changed`` says that it
-    leaves something else."""
-    if not exists(laptop, pattern):
+    leaves something else, which is put right when somebody needs it."""
+    changed, stale = laptop.project / "changed", laptop.project / f"changed-{pattern}"
+    if stale.exists() or not exists(laptop, pattern):
         laptop.sandbox("deploy", pattern)
+        stale.unlink(missing_ok=True)
     yield laptop
-    if (laptop.project / "changed").exists():
+    if changed.exists():
         laptop.restore()
-        laptop.sandbox("deploy", pattern)
-        (laptop.project / "changed").unlink()
+        changed.rename(stale)
 
 
 @pytest.fixture
@@ -72,6 +73,24 @@ def batch(laptop: Laptop) -> Iterator[Laptop]:
 
 
 @pytest.fixture
+def async_inference(laptop: Laptop) -> Iterator[Laptop]:
+    """The asynchronous pattern."""
+    yield from as_committed(laptop, "async")
+
+
+@pytest.fixture
+def serverless(laptop: Laptop) -> Iterator[Laptop]:
+    """The serverless pattern."""
+    yield from as_committed(laptop, "serverless")
+
+
+@pytest.fixture
+def lambda_inference(laptop: Laptop) -> Iterator[Laptop]:
+    """The Lambda pattern."""
+    yield from as_committed(laptop, "lambda")
+
+
+@pytest.fixture
 def editing(realtime: Laptop) -> Iterator[Laptop]:
     """The same for a test whose edits never reach the deployment: the files are restored afterwards."""
     yield realtime
@@ -80,6 +99,6 @@ def editing(realtime: Laptop) -> Iterator[Laptop]:
 
 @pytest.fixture
 def changing(realtime: Laptop) -> Laptop:
-    """The same for a test that deploys something else: the committed version is deployed again afterwards."""
+    """The same for a test that deploys something else; the committed version comes back before the next."""
     (realtime.project / "changed").touch()
     return realtime

@@ -32,6 +32,9 @@ STACKS = {
     "ab-test": "AbTest",
     "blue-green": "BlueGreenDeployment",
     "batch": "BatchInference",
+    "async": "AsyncInference",
+    "serverless": "ServerlessInference",
+    "lambda": "LambdaInference",
 }
 T = TypeVar("T")
 
@@ -131,10 +134,14 @@ class Laptop:
         stack = self.boto("cloudformation").describe_stacks(StackName=STACKS[pattern])["Stacks"][0]
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
-    def model_servers(self) -> list[psutil.Process]:
-        """The model-server processes of this sandbox."""
+    def model_servers(self, endpoint: str | None = None) -> list[psutil.Process]:
+        """The model-server processes of an endpoint, or of all that this sandbox has."""
         state = json.loads(self.sandbox("status", "--json").stdout)
-        return [psutil.Process(row["pid"]) for row in state["processes"] if row["kind"] == "model server"]
+        return [
+            psutil.Process(row["pid"])
+            for row in state["processes"]
+            if row["kind"] == "model server" and endpoint in (None, row["endpoint"])
+        ]
 
     @property
     def model(self) -> Path:

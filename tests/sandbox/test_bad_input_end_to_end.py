@@ -122,7 +122,8 @@ def test_a_model_directory_without_its_program_is_refused_before_anything_is_dep
 def test_a_model_that_never_answers_ping_is_rolled_back_with_the_services_words(changing: Laptop) -> None:
     # GIVEN a model that never finishes loading
     changing.change_model("def model_fn(model_dir):\n    import time\n\n    time.sleep(3600)")
-    servers = {process.pid for process in changing.model_servers()}
+    endpoint = changing.outputs()["EndpointName"]
+    servers = {process.pid for process in changing.model_servers(endpoint)}
 
     # WHEN it is deployed
     done = changing.sandbox("deploy", "realtime", check=False)
@@ -132,7 +133,7 @@ def test_a_model_that_never_answers_ping_is_rolled_back_with_the_services_words(
     stack = changing.boto("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
     assert stack["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
     assert invoke(changing.boto("sagemaker-runtime"), changing.outputs()["EndpointName"])
-    assert {process.pid for process in changing.model_servers()} <= servers
+    assert {process.pid for process in changing.model_servers(endpoint)} <= servers
 
 
 def test_a_first_deployment_that_fails_leaves_nothing_and_can_be_repeated_when_it_is_mended(

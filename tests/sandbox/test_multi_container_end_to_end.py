@@ -110,15 +110,17 @@ def test_the_demo_shows_three_models_and_the_metrics_tell_them_apart(multi_conta
 
 def test_a_killed_container_comes_back_and_the_endpoint_stays_in_service(multi_container: Laptop) -> None:
     # GIVEN the deployed pattern with three processes of its own
-    before = {server.pid for server in multi_container.model_servers()}
+    endpoint = multi_container.outputs(PATTERN)["EndpointName"]
+    before = {server.pid for server in multi_container.model_servers(endpoint)}
+    assert len(before) == len(REQUESTS)
 
     # WHEN one of them is killed
-    victim = multi_container.model_servers()[-1]
+    victim = multi_container.model_servers(endpoint)[-1]
     victim.send_signal(signal.SIGKILL)
 
     # THEN another takes its place, and all three containers answer
     def replaced() -> bool:
-        now = {server.pid for server in multi_container.model_servers()}
+        now = {server.pid for server in multi_container.model_servers(endpoint)}
         return victim.pid not in now and len(now) >= len(before)
 
     assert wait_for("the container again", replaced)

@@ -177,14 +177,14 @@ def test_a_killed_model_server_is_replaced_and_only_its_requests_in_flight_fail(
         wait_for("some load", lambda: traffic.total > 50)
 
         # WHEN a model server is killed
-        victim = realtime.model_servers()[0]
+        victim = realtime.model_servers(endpoint)[0]
         victim.send_signal(signal.SIGKILL)
         before = traffic.total
         wait_for("answers after the kill", lambda: traffic.total > before + 100)
 
     # THEN at most the requests that it was working on failed, and another process answers
     assert len(traffic.failures) <= 4, traffic.failures
-    servers = realtime.model_servers()
+    servers = realtime.model_servers(endpoint)
     assert servers
     assert victim.pid not in {server.pid for server in servers}
 
@@ -223,16 +223,18 @@ def test_destroy_leaves_no_process_and_no_bucket(laptop: Laptop) -> None:
     if not exists(laptop):
         laptop.sandbox("deploy", "realtime")
     endpoint = laptop.outputs()["EndpointName"]
+    bucket = laptop.outputs()["DataCaptureUri"].removeprefix("s3://").partition("/")[0]
     invoke(laptop.boto("sagemaker-runtime"), endpoint)
-    servers = laptop.model_servers()
+    servers = laptop.model_servers(endpoint)
     assert servers
 
     # WHEN it is destroyed
     laptop.sandbox("destroy", "realtime")
 
-    # THEN its processes are gone, and only what bootstrapping made is left
+    # THEN its processes, its endpoint and its bucket are gone, whatever else is deployed
     assert not psutil.wait_procs(servers, timeout=10)[1]
-    assert not laptop.boto("sagemaker").list_endpoints()["Endpoints"]
-    buckets = [bucket["Name"] for bucket in laptop.boto("s3").list_buckets()["Buckets"]]
-    assert all(name.startswith("cdk-") for name in buckets)
+    assert not laptop.model_servers(endpoint)
+    endpoints = laptop.boto("sagemaker").list_endpoints()["Endpoints"]
+    assert endpoint not in {one["EndpointName"] for one in endpoints}
+    assert bucket not in {one["Name"] for one in laptop.boto("s3").list_buckets()["Buckets"]}
     assert not exists(laptop)

@@ -24,6 +24,14 @@ BASE = "public.ecr.aws/lambda/python:3.12"
 DOCKERFILE = f'FROM {BASE}\nCOPY *.py ./\nCMD ["app.handler"]\n'
 DEADLINE = 30.0
 
+WAITS = """
+import os, time
+def handler(event, context):
+    while event and not os.path.exists(event):
+        time.sleep(0.01)
+    return os.getpid()
+"""
+
 
 class Context:
     """A build context in a folder."""
@@ -80,14 +88,14 @@ class World:
         self.folder = folder
         self.store = store
         self.metrics, self.logs = Metrics(), Logs()
-        options = {"clock": Clock(60), "init_seconds": 10.0} | options
+        settings: dict[str, Any] = {"clock": Clock(300), "init_seconds": 10.0} | options
         self.functions = Functions(
             folder / "functions",
             store,
             lambda scope: {"AWS_REGION": scope.region, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
             metrics=self.metrics,  # type: ignore[arg-type]
             logs=self.logs,  # type: ignore[arg-type]
-            **options,
+            **settings,
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -138,6 +146,15 @@ class World:
     ) -> Future[Outcome]:
         """The same on another thread."""
         return self._callers.submit(self.call, config, event, reserved=reserved)
+
+    def work(self, config: dict[str, Any], count: int, **options: Any) -> tuple[list[Future[Outcome]], Path]:
+        """So many calls of a `WAITS` function, all at work; they end when the file is made."""
+        self._built += 1
+        gate = self.folder / f"gate-{self._built}"
+        before = self.logs.text.count("START RequestId")
+        calls = [self.call_later(config, str(gate), **options) for _ in range(count)]
+        self.until("all at work", lambda: self.logs.text.count("START RequestId") == before + count)
+        return calls, gate
 
     @property
     def pids(self) -> list[int]:

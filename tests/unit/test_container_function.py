@@ -42,10 +42,12 @@ def made(stack: cdk.Stack, tmp_path: Path) -> Callable[..., ContainerFunction]:
     [
         ({"function_name": "re views"}, ["function_name", "re views"]),
         ({"function_name": "r" * 65}, ["function_name", "1 to 64"]),
-        ({"memory_mb": 64}, ["memory_mb", "128"]),
-        ({"memory_mb": 32_768}, ["memory_mb", "10240", "managed instances"]),
-        ({"timeout": cdk.Duration.seconds(1200)}, ["timeout", "900", "managed instances"]),
-        ({"environment": {"A": "x" * 4096}}, ["environment", "4096"]),
+        ({"memory_mb": 127}, ["memory_mb = 127", "from 128 to 10240"]),
+        ({"memory_mb": 10_241}, ["memory_mb = 10241", "from 128 to 10240", "managed instances"]),
+        ({"timeout": cdk.Duration.seconds(901)}, ["timeout", "900", "managed instances"]),
+        ({"environment": {"AA": "x" * 4095}}, ["environment = '4097 bytes'", "4096"]),
+        ({"environment": {"AWS_REGION": "eu-west-1"}}, ["'AWS_REGION'", "Lambda sets this variable itself"]),
+        ({"environment": {"1st-model": "a"}}, ["'1st-model'", "a letter and one or more letters, digits"]),
         ({"reserved_concurrency": 0}, ["reserved_concurrency"]),
         (
             {
@@ -62,8 +64,25 @@ def test_what_lambda_would_refuse_is_refused(
     # GIVEN arguments outside the service's limits WHEN the function is made THEN the rule is told
     with pytest.raises(InvalidConfiguration) as refused:
         made(**arguments)
-    for word in words:
+    for word in ["Test/Function", "Fix: ", *words]:
         assert word in str(refused.value)
+
+
+def test_the_most_and_the_least_that_lambda_takes_is_taken(
+    made: Callable[..., ContainerFunction], synthesised: Synthesised
+) -> None:
+    # GIVEN the largest and longest ordinary function WHEN it is made THEN nothing is cut off
+    made(
+        memory_mb=10_240,
+        timeout=cdk.Duration.seconds(900),
+        environment={"AA": "x" * 4094},
+        reserved_concurrency=2,
+        provisioned_concurrency=ProvisionedConcurrency(minimum=2),
+    )
+    synthesised().has_resource_properties(
+        "AWS::Lambda::Function",
+        {"MemorySize": 10_240, "Timeout": 900, "ReservedConcurrentExecutions": 2},
+    )
 
 
 def test_all_findings_come_at_once(made: Callable[..., ContainerFunction]) -> None:
@@ -118,7 +137,7 @@ def test_the_role_may_write_its_logs_and_traces_and_nothing_else(
     made: Callable[..., ContainerFunction], synthesised: Synthesised
 ) -> None:
     # GIVEN a function WHEN its role is looked at
-    made(environment={"A": "1"})
+    made(environment={"MODEL": "1"})
     template = synthesised()
     # THEN there is one policy, with no managed policy beside it
     (policy,) = template.find_resources("AWS::IAM::Policy").values()
