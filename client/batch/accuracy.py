@@ -24,7 +24,8 @@ class Confusion:
 
     Args:
         counts: Number of rows by (known label, the model's label).
-        without_answer: Rows whose label is known and whose answer is not: they were set aside.
+        without_answer: Rows whose label is known and that have no answer of their own: they were set aside,
+            or another row has their id.
     """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -98,10 +99,11 @@ def compare(
     confusion = Confusion()
     labelled = _labelled(file, id_column, label_column)
     while chunk := list(islice(labelled, CHUNK)):
-        found = look_up(connection, deployed, [record_id for record_id, _ in chunk])
-        for record_id, label in chunk:
+        found = look_up(connection, deployed, [record_id for _, record_id, _ in chunk])
+        for offset, record_id, label in chunk:
             row = found.get(record_id)
-            if row is None or not row.label:
+            # another row of the file may have the same id, and have landed
+            if row is None or not row.label or row.source_offset != offset:
                 confusion.without_answer += 1
             else:
                 confusion.counts[label, row.label] += 1
@@ -120,7 +122,7 @@ def label_column_of(file: RowsFile, wanted: str | None) -> str | None:
     Raises:
         UserError: The file has no column of the given name.
     """
-    known: Sequence[str] = file.header or tuple(next(file.rows(), {}))
+    known: Sequence[str] = file.header or tuple(next(file.rows(), (0, {}))[1])
     if wanted is None:
         return "label" if "label" in known else None
     if wanted not in known:
@@ -130,12 +132,12 @@ def label_column_of(file: RowsFile, wanted: str | None) -> str | None:
     return wanted
 
 
-def _labelled(file: RowsFile, id_column: str, label_column: str) -> Iterator[tuple[str, str]]:
-    for row in file.rows():
+def _labelled(file: RowsFile, id_column: str, label_column: str) -> Iterator[tuple[int, str, str]]:
+    for offset, row in file.rows():
         record_id, label = row.get(id_column), row.get(label_column)
         if record_id in (None, "") or label in (None, ""):
             continue
-        yield str(record_id), _WORDS.get(str(label), str(label))
+        yield offset, str(record_id), _WORDS.get(str(label), str(label))
 
 
 def _share(part: int, whole: int) -> float | None:

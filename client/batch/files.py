@@ -47,12 +47,13 @@ class RowsFile:
         stem = re.sub(r"[^A-Za-z0-9._-]+", "_", self.path.name.removesuffix(suffixes))[:_NAME_LENGTH]
         return f"{stem or 'rows'}-{self.digest}{suffixes.lower()}"
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """The rows that can be read, one by one; the workflow tells what is wrong with the others."""
-        for line in _lines(self.path, self.packed):
+    def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The rows that can be read, one by one, each with its first byte in the (unpacked) file; the
+        workflow tells what is wrong with the others."""
+        for offset, line in _lines(self.path, self.packed):
             row = _row(line, self.format, self.header)
             if row is not None:
-                yield row
+                yield offset, row
 
 
 def open_rows(path: Path, *, id_column: str, text_column: str) -> RowsFile:
@@ -74,7 +75,7 @@ def open_rows(path: Path, *, id_column: str, text_column: str) -> RowsFile:
         if not size:
             raise UserError(f"{path} is empty", "Give it rows.")
         digest = _digest(path)
-        first = next(_lines(path, packed), b"")
+        _, first = next(_lines(path, packed), (0, b""))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
     header: tuple[str, ...] = ()
@@ -111,13 +112,15 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _lines(path: Path, packed: bool) -> Iterator[bytes]:
-    """The file's lines; of a damaged archive, those before the damage."""
+def _lines(path: Path, packed: bool) -> Iterator[tuple[int, bytes]]:
+    """The file's lines and where they begin; of a damaged archive, those before the damage."""
+    offset = 0
     try:
         with gzip.open(path, "rb") if packed else path.open("rb") as file:
-            for number, line in enumerate(file):
+            for line in file:
                 data = line.rstrip(b"\r\n")
-                yield data.removeprefix(b"\xef\xbb\xbf") if number == 0 else data
+                yield offset, data if offset else data.removeprefix(b"\xef\xbb\xbf")
+                offset += len(line)
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return
 

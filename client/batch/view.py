@@ -132,7 +132,7 @@ def show_confusion(confusion: Confusion, picture: str) -> None:
         "accuracy", f"{100 * confusion.accuracy:.2f} %", f" of {confusion.total:,} rows whose label is known"
     )
     if confusion.without_answer:
-        _line("", f"{confusion.without_answer:,} more have a label and no answer: they were set aside")
+        _line("", f"{confusion.without_answer:,} more have no answer of their own: set aside, or repeated")
     table = Table(header_style="bold", title="it is \\ the model says", title_justify="left")
     table.add_column("")
     labels = confusion.labels
