@@ -117,6 +117,7 @@ def test_what_is_larger_than_a_payload_is_an_error(plant: Plant) -> None:
         (gzip.compress(b"text" * 1000)[:20] + b"\xff" * 30, "the object is no intact gzip file"),
         (gzip.compress(b"text") + b"garbage", "the object is no intact gzip file"),
     ],
+    ids=["cut", "plain", "damaged", "garbage"],
 )
 def test_a_damaged_gzip_file_is_named(plant: Plant, content: bytes, reason: str) -> None:
     # GIVEN a damaged file beside a sound one
