@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import endpoint, model, on_demand, sandbox_start, synth
+from benchmarks import batch, endpoint, model, on_demand, sandbox_start, sink, synth
 from benchmarks.processes import ROOT, BenchmarkFailed
 from benchmarks.report import Figure, show, write
 
@@ -18,6 +18,8 @@ BENCHMARKS = {
     "start": sandbox_start,
     "endpoint": endpoint,
     "on-demand": on_demand,
+    "sink": sink,
+    "batch": batch,
 }
 console = Console(stderr=True)
 

@@ -2,7 +2,7 @@
 
 Exit status: 0 well; 1 could not be done, or a demo did not show what it should; 2 `status` found something
 wrong, `watch` saw a rollback, or wrong usage; 3 `load`, `ab send` or `ab test` had requests without an
-answer; 130 interrupted. `async run` has 1 when a request failed.
+answer; 130 interrupted. `async run` has 1 when a request failed, `batch run` when the workflow did.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from client.ab.cli import app as ab
 from client.async_inference.cli import app as async_inference
+from client.batch.cli import app as batch
 from client.connection import Connection
 from client.errors import UserError, explain
 from client.options import Accept, Container, ContentType, File, Json, Pattern, Stack, TargetVariant, duration
@@ -52,6 +53,7 @@ app = typer.Typer(
 
 app.add_typer(ab, name="ab")
 app.add_typer(async_inference, name="async")
+app.add_typer(batch, name="batch")
 
 
 @app.command()

@@ -46,6 +46,11 @@ class DeployedPattern:
         return "FunctionName" in self.outputs
 
     @property
+    def has_workflow(self) -> bool:
+        """Whether the stack says that it made a batch workflow."""
+        return "StateMachineArn" in self.outputs
+
+    @property
     def endpoint_name(self) -> str:
         """Name of the endpoint.
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
+from client.batch.state import WorkflowStatus, workflow_problems, workflow_status
 from client.connection import Connection
 from client.functions.state import FunctionStatus, function_figures, function_problems, function_status
 from client.metrics import HOUR, Figures, container_figures, variant_figures
@@ -126,6 +127,7 @@ class PatternStatus:
         deployed: Its stack.
         endpoint: Its endpoint; None if it has none.
         function: Its Lambda function; None if it has none.
+        workflow: Its batch workflow; None if it has none.
         alarms: The stack's alarms.
         problems: Why this is not what was asked for; empty if it is.
         notes: What could not be found out.
@@ -134,6 +136,7 @@ class PatternStatus:
     deployed: DeployedPattern
     endpoint: EndpointStatus | None = None
     function: FunctionStatus | None = None
+    workflow: WorkflowStatus | None = None
     alarms: list[AlarmStatus] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -152,6 +155,7 @@ class PatternStatus:
             },
             "endpoint": asdict(self.endpoint) if self.endpoint else None,
             "function": asdict(self.function) if self.function else None,
+            "workflow": self.workflow.as_dict() if self.workflow else None,
             "alarms": [asdict(alarm) for alarm in self.alarms],
             "notes": self.notes,
         }
@@ -177,12 +181,16 @@ def pattern_status(connection: Connection, deployed: DeployedPattern) -> Pattern
         status.function = function = function_status(connection, deployed)
         hour = _optional(status, "the last hour", lambda: function_figures(connection, function))
         function.last_hour = hour or {}
+    if deployed.has_workflow:
+        status.workflow = workflow_status(connection, deployed.outputs["StateMachineArn"])
     status.alarms = _optional(status, "alarms", lambda: _stack_alarms(connection, deployed.stack_name)) or []
     status.problems = _stack_problems(deployed)
     if status.endpoint:
         status.problems += endpoint_problems(status.endpoint)
     if status.function:
         status.problems += function_problems(status.function)
+    if status.workflow:
+        status.problems += workflow_problems(status.workflow)
     return status
 
 

@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from client.batch.state import WorkflowStatus
 from client.functions.state import FunctionStatus
 from client.metrics import Figures
 from client.output import STATE_STYLES, figure, moving, out, plain
@@ -35,6 +36,8 @@ def show_status(status: PatternStatus) -> None:
         _show_endpoint(status.endpoint)
     if status.function:
         _show_function(status.function)
+    if status.workflow:
+        _show_workflow(status.workflow)
     if status.alarms:
         _show_alarms(deployed.stack_name, status.alarms)
     for note in status.notes:
@@ -86,6 +89,18 @@ def _show_function(function: FunctionStatus) -> None:
     hour = [f"{figure(count)} {name}" for name, count in function.last_hour.items()]
     if hour:
         _line(f"  last hour {', '.join(hour)}")
+
+
+def _show_workflow(workflow: WorkflowStatus) -> None:
+    style = "green" if workflow.state == "ACTIVE" else "red"
+    _line("  workflow  ", workflow.name, "  ", (workflow.state, style))
+    for one in workflow.executions[:1]:
+        counted = "" if one.landed is None else f", {one.landed:,} rows landed, {one.quarantined:,} set aside"
+        _line(f"  last run  {one.name}, by {one.trigger}: ", (one.status, _ended(one.status)), counted)
+
+
+def _ended(status: str) -> str:
+    return {"SUCCEEDED": "green", "RUNNING": "yellow"}.get(status, "red")
 
 
 def _variants(variants: list[VariantStatus]) -> Table:

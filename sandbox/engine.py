@@ -31,6 +31,7 @@ from sandbox.metrics import MetricPublisher
 from sandbox.protocol import Response, answer
 from sandbox.runtime import RuntimeListener
 from sandbox.store import Params, Scope, Stores
+from sandbox.transform_jobs import TransformJobs
 
 T = TypeVar("T")
 
@@ -75,7 +76,15 @@ class Engine:
         self.deployments = Deployments(
             self.stores, self.fleets, self.aws, settings.clock, self.events, self.queues
         )
-        self.control_plane = ControlPlane(self.stores, self.deployments, self.aws)
+        self.transform_jobs = TransformJobs(
+            self.fleets,
+            self.aws,
+            self.logs,
+            self.events,
+            settings.clock,
+            settings.work_dir / "transform-jobs",
+        )
+        self.control_plane = ControlPlane(self.stores, self.deployments, self.aws, self.transform_jobs)
         self.autoscaling = ApplicationAutoScaling(self.control_plane, self.aws, settings.clock)
         self.runtime = RuntimeListener(
             settings, self.stores, self.metrics, self.logs, self.aws, queues=self.queues
@@ -172,6 +181,7 @@ class Engine:
         await self.runtime.stop()
         await self.autoscaling.stop()
         await self.deployments.stop()
+        await self.transform_jobs.close()
         await self.events.stop()
         await self.functions.stop()
         await self.queues.stop()

@@ -1,7 +1,8 @@
-"""What SageMaker tells EventBridge about endpoints.
+"""What SageMaker tells EventBridge about endpoints and transform jobs.
 
 Shapes: developer guide, "Events that Amazon SageMaker AI sends to Amazon EventBridge". In them statuses are
-written IN_SERVICE where DescribeEndpoint says InService, and times are epoch milliseconds.
+written IN_SERVICE where DescribeEndpoint says InService (those of jobs are as in the API), and times are
+epoch milliseconds.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import NamedTuple
 
-from sandbox.store import Endpoint, Params, Pending, Scope, Stores, Variant
+from sandbox.store import Endpoint, Params, Pending, Scope, Stores, TransformJob, Variant
 
 log = logging.getLogger(__name__)
 
 SOURCE = "aws.sagemaker"
 STATE_CHANGE = "SageMaker Endpoint State Change"
 DEPLOYMENT_CHANGE = "SageMaker Endpoint Deployment State Change"
+TRANSFORM_JOB_CHANGE = "SageMaker Transform Job State Change"
 
 # real seconds; an event that EventBridge does not take within some three seconds is given up
 ATTEMPTS = 6
@@ -35,8 +37,8 @@ class Event(NamedTuple):
 
     Args:
         scope: Account and Region of the bus.
-        detail_type: `STATE_CHANGE` or `DEPLOYMENT_CHANGE`.
-        resource: ARN of the endpoint.
+        detail_type: `STATE_CHANGE`, `DEPLOYMENT_CHANGE` or `TRANSFORM_JOB_CHANGE`.
+        resource: ARN of the endpoint or job.
         detail: JSON.
     """
 
@@ -50,12 +52,12 @@ Send = Callable[[Event], Awaitable[None]]
 
 
 class EventPublisher:
-    """Sends events of endpoints: each endpoint's in order, nobody waits, a failure is retried and logged.
+    """Sends events: those of one resource in order, nobody waits, a failure is retried and logged.
 
     Use it on the engine's thread.
 
     Args:
-        stores: Where the endpoints' tags are.
+        stores: Where tags are.
     """
 
     def __init__(self, stores: Stores) -> None:
@@ -76,13 +78,21 @@ class EventPublisher:
         """Tell EventBridge how an endpoint is at this moment; returns at once."""
         tags = self._stores.of(endpoint.scope).tags.get(endpoint.arn, {})
         detail = state(endpoint, tags) if detail_type == STATE_CHANGE else deployment(endpoint, tags)
-        event = Event(endpoint.scope, detail_type, endpoint.arn, json.dumps(detail, ensure_ascii=False))
-        queue = self._queues.get(endpoint.arn)
+        self._publish(endpoint.scope, detail_type, endpoint.arn, detail)
+
+    def publish_transform_job(self, job: TransformJob) -> None:
+        """Tell EventBridge how a transform job is at this moment; returns at once."""
+        tags = self._stores.of(job.scope).tags.get(job.arn, {})
+        self._publish(job.scope, TRANSFORM_JOB_CHANGE, job.arn, transform_job(job, tags))
+
+    def _publish(self, scope: Scope, detail_type: str, arn: str, detail: Params) -> None:
+        event = Event(scope, detail_type, arn, json.dumps(detail, ensure_ascii=False))
+        queue = self._queues.get(arn)
         if queue is not None:
             queue.append(event)
             return
-        self._queues[endpoint.arn] = deque([event])
-        task = asyncio.get_running_loop().create_task(self._deliver(endpoint.arn), name="events")
+        self._queues[arn] = deque([event])
+        task = asyncio.get_running_loop().create_task(self._deliver(arn), name="events")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -151,6 +161,29 @@ def deployment(endpoint: Endpoint, tags: dict[str, str]) -> Params:
     detail = state(endpoint, tags)
     if endpoint.pending is not None:
         detail["PendingDeploymentSummary"] = _pending(endpoint.pending)
+    return detail
+
+
+def transform_job(job: TransformJob, tags: dict[str, str]) -> Params:
+    """The detail of "SageMaker Transform Job State Change".
+
+    Args:
+        job: The job.
+        tags: Its tags.
+    """
+    detail: Params = {
+        "TransformJobName": job.name,
+        "TransformJobArn": job.arn,
+        "TransformJobStatus": job.status,
+        **{name: value for name, value in job.request.items() if name != "TransformJobName"},
+        "CreationTime": _milliseconds(job.created_at),
+        "Tags": dict(tags),
+    }
+    for name, time in (("TransformStartTime", job.started_at), ("TransformEndTime", job.ended_at)):
+        if time is not None:
+            detail[name] = _milliseconds(time)
+    if job.failure_reason:
+        detail["FailureReason"] = job.failure_reason
     return detail
 
 

@@ -101,6 +101,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         # a socket that is not there: no docker daemon is looked for
         "DOCKER_HOST": f"unix://{settings.home / 'no-docker.sock'}",
         "S3_DATA_DIR": str(home.tmp_dir / "s3"),
+        # Step Functions: Wait states and the pauses of Retry
+        "SFN_WAIT_SCALE": str(1 / settings.time_scale),
         "TMPDIR": str(home.tmp_dir),
         # Lambda functions inherit these
         "NODE_PATH": str(PROJECT / "node_modules"),
@@ -158,7 +160,7 @@ async def _serve(settings: Settings, listener: socket.socket, engine: Engine, cl
     from sandbox.ministack_adapter import Ministack
 
     gateway_url = f"http://127.0.0.1:{settings.gateway_port}"
-    ministack = Ministack(engine, engine.functions, gateway_url, {ACCOUNT: SECRET})
+    ministack = Ministack(engine, engine.functions, gateway_url, {ACCOUNT: SECRET}, clock)
     alarms = AlarmEvaluator(ministack.alarms, clock, engine.scale_on_alarm)
     tasks: set[asyncio.Task[None]] = set()
     loop = asyncio.get_running_loop()

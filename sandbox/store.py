@@ -152,14 +152,44 @@ class Endpoint:
 
 
 @dataclass
+class TransformJob:
+    """A batch transform job.
+
+    Args:
+        name: TransformJobName as given.
+        arn: TransformJobArn.
+        scope: Account and Region.
+        request: The validated request, without its tags.
+        created_at: Creation time, UTC.
+        modified_at: Last modification time, UTC.
+        status: ``InProgress``, ``Completed``, ``Failed``, ``Stopping`` or ``Stopped``.
+        failure_reason: Why it is Failed.
+        started_at: When its instances began to work, UTC.
+        ended_at: When it came to its end, UTC.
+    """
+
+    name: str
+    arn: str
+    scope: Scope
+    request: Params
+    created_at: datetime
+    modified_at: datetime
+    status: str = "InProgress"
+    failure_reason: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass
 class Store:
-    """All records of one account and Region; names of endpoints are keyed in lower case."""
+    """All records of one account and Region; endpoints and transform jobs are keyed by name in lower case."""
 
     models: dict[str, Record] = field(default_factory=dict)
     endpoint_configs: dict[str, Record] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     model_package_groups: dict[str, Record] = field(default_factory=dict)
     pipelines: dict[str, Record] = field(default_factory=dict)
+    transform_jobs: dict[str, TransformJob] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from .ab_test import AbTest
 from .async_inference import AsyncInference
 from .base import PatternStack
+from .batch_inference import BatchInference
 from .blue_green_deployment import BlueGreenDeployment
 from .inference_pipeline import InferencePipeline
 from .lambda_inference import LambdaInference
@@ -24,6 +25,7 @@ PATTERNS: Mapping[str, type[PatternStack[Any]]] = {
         AbTest,
         BlueGreenDeployment,
         AsyncInference,
+        BatchInference,
         ServerlessInference,
         LambdaInference,
     )

@@ -1,4 +1,4 @@
-"""Write the table of instance types that an endpoint may use, from botocore's model of the SageMaker API.
+"""Write the table of instance types for endpoints and transform jobs, from botocore's model of the API.
 
 Run ``python tools/generate_instances.py`` after `make pins` has moved botocore, and commit what changed.
 The library itself reads the table only: botocore stays off the synth path.
@@ -13,13 +13,14 @@ import botocore
 import botocore.session
 
 TABLE = Path(__file__).resolve().parents[1] / "constructs" / "sagemaker_serving" / "instance_types.json"
+ENUMERATIONS = ("ProductionVariantInstanceType", "TransformInstanceType")
 
 
 def table() -> dict[str, object]:
-    """The API's enumeration, sorted, with the version it came from."""
+    """The API's enumerations, sorted, with the version they came from."""
     model = botocore.session.Session().get_service_model("sagemaker")
-    names: list[str] = model.shape_for("ProductionVariantInstanceType").enum
-    return {"source": f"botocore {botocore.__version__}", "instance_types": sorted(names)}
+    names: dict[str, list[str]] = {name: sorted(model.shape_for(name).enum) for name in ENUMERATIONS}
+    return {"source": f"botocore {botocore.__version__}", **names}
 
 
 def render() -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from client.connection import Connection
 from client.demos.ab_test import demo_ab_test
 from client.demos.async_inference import demo_async
+from client.demos.batch import demo_batch
 from client.demos.blue_green import demo_blue_green
 from client.demos.inference_pipeline import demo_inference_pipeline
 from client.demos.lambda_inference import demo_lambda
@@ -18,6 +19,7 @@ from client.patterns import DeployedPattern
 
 DEMOS: dict[str, Callable[[Connection, DeployedPattern], Outcome]] = {
     "realtime": demo_realtime,
+    "batch": demo_batch,
     "async": demo_async,
     "serverless": demo_serverless,
     "lambda": demo_lambda,

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
 
 from constructs import IConstruct
 
@@ -52,6 +53,24 @@ def acknowledge_wildcards(construct: IConstruct, resources: Mapping[str, str]) -
         {f"IAM5[Resource::{_plain(stack.resolve(name))}]": reason for name, reason in resources.items()},
         Pack.AWS_SOLUTIONS,
     )
+
+
+def acknowledge_used_wildcards(policy: iam.Policy, resources: Mapping[str, str]) -> None:
+    """The same for those resources that the policy's statements do name.
+
+    Args:
+        policy: The policy.
+        resources: See `acknowledge_wildcards`; what the policy does not name is left out.
+    """
+    stack = cdk.Stack.of(policy)
+    document = stack.resolve(policy.document)
+    used = [_plain(name) for item in document["Statement"] for name in _as_list(item["Resource"])]
+    named = {name: why for name, why in resources.items() if _plain(stack.resolve(name)) in used}
+    acknowledge_wildcards(policy, named)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _plain(value: Any) -> str:

@@ -122,6 +122,24 @@ class AlarmFactory:
             "money",
         )
 
+    def silent(self, subject: str, metric: cloudwatch.Metric, hours: int) -> None:
+        """An alarm after hours in which something that should happen did not.
+
+        Args:
+            subject: What should happen, for example ``successful execution``.
+            metric: How often it did, summed up over an hour.
+            hours: How many hours.
+        """
+        self._alarm(
+            f"no {subject}",
+            metric,
+            threshold=1,
+            comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+            periods=hours,
+            missing=cloudwatch.TreatMissingData.BREACHING,
+            text=f"[{Severity.CRITICAL}] no {subject} of {self._name} for {hours} h",
+        )
+
     def idle(self, metric: cloudwatch.Metric, hours: int) -> None:
         """An alarm after hours without a request.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib import resources
+from typing import ClassVar
 
 from .errors import Findings, is_token
 from .limits import suggest
@@ -50,6 +51,8 @@ class InstanceType:
         name: One of the API's enumeration ProductionVariantInstanceType.
 
     Attributes:
+        enumeration: The API's enumeration that has the name.
+        purpose: What the enumeration is for.
         family: For example ``c7g``, or ``p6-b200``; empty for a token.
         size: For example ``large``; empty for a token.
         architecture: What an image must be built for; None for a token.
@@ -64,6 +67,9 @@ class InstanceType:
         InvalidConfiguration: The API does not know the name.
     """
 
+    enumeration: ClassVar[str] = "ProductionVariantInstanceType"
+    purpose: ClassVar[str] = "endpoints"
+
     name: str
     family: str = field(init=False, repr=False, compare=False)
     size: str = field(init=False, repr=False, compare=False)
@@ -76,15 +82,16 @@ class InstanceType:
 
     def __post_init__(self) -> None:
         findings = Findings("InstanceType")
-        known = is_token(self.name) or (isinstance(self.name, str) and self.name in known_instance_types())
+        names = known_instance_types(self.enumeration)
+        known = is_token(self.name) or (isinstance(self.name, str) and self.name in names)
         if not known:  # looking for close matches takes milliseconds, so only then
             findings.require(
                 False,
                 "instance_type",
                 self.name,
-                "is not an instance type that SageMaker offers for endpoints "
-                "(API enumeration ProductionVariantInstanceType)",
-                _fix(self.name),
+                f"is not an instance type that SageMaker offers for {self.purpose} "
+                f"(API enumeration {self.enumeration})",
+                _fix(self.name, names),
             )
         findings.raise_if_any()
         for attribute, value in _traits(self.name).items():
@@ -109,22 +116,42 @@ class InstanceType:
         )
 
 
+class TransformInstanceType(InstanceType):
+    """A transform job's instance type, for example ``ml.m5.xlarge``; see `InstanceType`.
+
+    There is no Graviton among them, and fewer families than for endpoints.
+
+    Args:
+        name: One of the API's enumeration TransformInstanceType.
+
+    Raises:
+        InvalidConfiguration: The API does not know the name.
+    """
+
+    enumeration: ClassVar[str] = "TransformInstanceType"
+    purpose: ClassVar[str] = "transform jobs"
+
+
 @cache
-def known_instance_types() -> frozenset[str]:
-    """The API's enumeration ProductionVariantInstanceType, from the committed table."""
+def known_instance_types(enumeration: str = InstanceType.enumeration) -> frozenset[str]:
+    """One of the API's enumerations of instance types, from the committed table.
+
+    Args:
+        enumeration: Its name.
+    """
     table = json.loads(
         resources.files(__package__).joinpath("instance_types.json").read_text(encoding="utf-8")
     )
-    return frozenset(table["instance_types"])
+    return frozenset(table[enumeration])
 
 
-def _fix(name: object) -> str:
+def _fix(name: object, names: frozenset[str]) -> str:
     text = str(name)
     if ".eia" in text:
         return "Elastic Inference has ended; choose a GPU or Inferentia2 instance, such as ml.inf2.xlarge"
     if not text.startswith("ml."):
         text = f"ml.{text}"
-    return suggest(text, sorted(known_instance_types()))
+    return suggest(text, sorted(names))
 
 
 def _traits(name: str) -> dict[str, object]:

@@ -12,6 +12,7 @@ from sandbox.control_plane.models import Models
 from sandbox.control_plane.pipelines import Pipelines
 from sandbox.control_plane.registry import ModelPackageGroups
 from sandbox.control_plane.tags import Tags
+from sandbox.control_plane.transform_jobs import TransformJobApi, TransformService
 from sandbox.store import Params, Scope, Stores
 from sandbox.validation import ApiModel
 
@@ -25,11 +26,19 @@ class ControlPlane:
         stores: Where the records are.
         deployments: Who starts, changes and stops endpoints.
         aws: The AWS underneath, for pipeline definitions in S3.
+        transform_jobs: Who runs transform jobs.
     """
 
-    def __init__(self, stores: Stores, deployments: DeploymentService, aws: LocalAws) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        deployments: DeploymentService,
+        aws: LocalAws,
+        transform_jobs: TransformService,
+    ) -> None:
         models, configs, tags = Models(stores), EndpointConfigs(stores), Tags(stores)
         groups, pipelines = ModelPackageGroups(stores), Pipelines(stores, aws)
+        transforms = TransformJobApi(stores, transform_jobs)
         self._endpoints = endpoints = Endpoints(stores, deployments)
         self.operations: dict[str, Operation] = {
             "CreateModel": models.create,
@@ -59,6 +68,10 @@ class ControlPlane:
             "ListPipelines": pipelines.list,
             "DeletePipeline": pipelines.delete,
             "StartPipelineExecution": pipelines.start,
+            "CreateTransformJob": transforms.create,
+            "DescribeTransformJob": transforms.describe,
+            "ListTransformJobs": transforms.list,
+            "StopTransformJob": transforms.stop,
         }
         self._model = ApiModel("sagemaker", self.operations)
 

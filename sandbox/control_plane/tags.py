@@ -48,6 +48,7 @@ class Tags:
             store.endpoints,
             store.model_package_groups,
             store.pipelines,
+            store.transform_jobs,
         )
         if not any(record.arn == arn for records in kinds for record in records.values()):
             raise invalid(

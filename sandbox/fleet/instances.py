@@ -83,7 +83,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Launcher:
-    """Starts instances of one variant.
+    """Starts instances of one variant, or of what tells them other logs and other words.
 
     Args:
         endpoint_name: Name of the endpoint, for logs.
@@ -110,6 +110,25 @@ class Launcher:
     lifeline: int
     workers: Executor
     safe_ports: SafePorts
+
+    @property
+    def log_group(self) -> str:
+        """Where the output of its containers goes."""
+        return f"/aws/sagemaker/Endpoints/{self.endpoint_name}"
+
+    @property
+    def whose(self) -> str:
+        """What its containers are for, in messages."""
+        return f"production variant {self.variant['VariantName']}"
+
+    @property
+    def log_subject(self) -> str:
+        """Whose logs a message points at."""
+        return "endpoint"
+
+    def stream(self, instance: Instance) -> str:
+        """Log stream of an instance; each of several containers has one below it."""
+        return f"{self.variant['VariantName']}/{instance.id}"
 
     async def launch(self, plans: list[ContainerPlan]) -> Instance:
         """An instance all of whose containers have passed the health check.
@@ -164,9 +183,8 @@ class Launcher:
         await self._wait_until_healthy(containers, window)
 
     def _container(self, plan: ContainerPlan, instance: Instance, count: int) -> Container:
-        stream = f"{self.variant['VariantName']}/{instance.id}"
-        stream = f"{stream}/{plan.hostname}" if count > 1 else stream
-        group = f"/aws/sagemaker/Endpoints/{self.endpoint_name}"
+        stream = f"{self.stream(instance)}/{plan.hostname}" if count > 1 else self.stream(instance)
+        group = self.log_group
         file = self.work_dir / "logs" / self.endpoint_name / f"{stream.replace('/', '_')}.log"
         file.parent.mkdir(parents=True, exist_ok=True)
 
@@ -193,7 +211,7 @@ class Launcher:
             raise FleetFailed(f"The sandbox could not lay out a model server's files: {error}.") from error
         if late:
             raise FleetFailed(
-                f"The model data of production variant {self.variant['VariantName']} was not there within "
+                f"The model data of {self.whose} was not there within "
                 "ModelDataDownloadTimeoutInSeconds. Raise it, or make the artifact smaller."
             )
 
@@ -211,10 +229,9 @@ class Launcher:
             raise FleetFailed(f"{self._not_healthy(container)} {await container.why_it_ended()}")
 
     def _not_healthy(self, container: Container) -> str:
-        variant = self.variant["VariantName"]
         return (
-            f"The {container.hostname} container for production variant {variant} did not pass the "
-            "ping health check. Please check CloudWatch logs for this endpoint."
+            f"The {container.hostname} container for {self.whose} did not pass the ping health check. "
+            f"Please check CloudWatch logs for this {self.log_subject}."
         )
 
 

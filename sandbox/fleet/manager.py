@@ -56,7 +56,7 @@ class ModelServer:
 
 
 class FleetManager:
-    """Makes fleets, and holds what they share.
+    """Makes fleets, and holds what they share. Its attribute `slots` counts all model servers.
 
     Args:
         settings: Where files live, the clock, the limit of processes.
@@ -71,7 +71,7 @@ class FleetManager:
         self._logs = logs
         self.metrics = metrics
         self._artifacts = ArtifactStore(aws, settings.work_dir / "artifacts")
-        self._slots = Slots(settings.max_model_servers)
+        self.slots = Slots(settings.max_model_servers)
         self._safe_ports = SafePorts()
         self._fleets: set[Fleet] = set()
         self._utilization = Utilization(metrics, settings.clock)
@@ -126,17 +126,33 @@ class FleetManager:
         Raises:
             ServiceError: ResourceLimitExceeded: the instances would not fit into the sandbox's limit.
         """
-        if self._workers is None or self._lifeline is None:
-            raise RuntimeError("the fleet manager is not running")
         serverless = production_variant.get("ServerlessConfig", {"ProvisionedConcurrency": 1})
         count = production_variant.get("InitialInstanceCount", serverless.get("ProvisionedConcurrency", 0))
         wanted = count * len(definitions(model.request))
-        too_many = self._slots.exceeded_by(wanted)
+        too_many = self.slots.exceeded_by(wanted)
         if too_many is not None:
             raise ServiceError("ResourceLimitExceeded", too_many)
-        launcher = Launcher(
-            endpoint_name=endpoint_name,
-            variant=production_variant,
+        launcher = self.launcher(endpoint_name, production_variant, scope)
+        fleet = make(endpoint_name, production_variant, model, scope, launcher, self.slots)
+        fleet.on_started, fleet.on_stopped = self._fleets.add, self._fleets.discard
+        return fleet
+
+    def launcher(
+        self, name: str, variant: Params, scope: Scope, make: Callable[..., Launcher] = Launcher
+    ) -> Launcher:
+        """What starts instances; who uses it counts them in `slots`, and ends them.
+
+        Args:
+            name: Name of the endpoint, or of what else they are for.
+            variant: The ProductionVariant, or what stands for one.
+            scope: Account and Region.
+            make: What makes it: `Launcher`, or a kind of it.
+        """
+        if self._workers is None or self._lifeline is None:
+            raise RuntimeError("the fleet manager is not running")
+        return make(
+            endpoint_name=name,
+            variant=variant,
             scope=scope,
             work_dir=self._settings.work_dir,
             gateway_url=self._gateway_url,
@@ -147,9 +163,6 @@ class FleetManager:
             workers=self._workers,
             safe_ports=self._safe_ports,
         )
-        fleet = make(endpoint_name, production_variant, model, scope, launcher, self._slots)
-        fleet.on_started, fleet.on_stopped = self._fleets.add, self._fleets.discard
-        return fleet
 
     def _with_instances(self) -> list[Fleet]:
         return [fleet for fleet in self._fleets if fleet.has_instances]

@@ -11,8 +11,15 @@ from typing import Any
 
 from sandbox.cloudformation import RESOURCES, Api, Made, Resource
 from sandbox.ministack_adapter.cloudwatch import repair_alarms_of_templates
+from sandbox.ministack_adapter.executions import publish_executions
 from sandbox.ministack_adapter.hooks import current_scope, module
+from sandbox.ministack_adapter.maps import repair_maps
+from sandbox.ministack_adapter.schedules import repair_schedules_of_templates
+from sandbox.ministack_adapter.tables import quicken_batch_writes, repair_tables
 from sandbox.store import Params, Scope
+
+# errors of SageMaker's operations in its service model
+_MODELLED_ERRORS = {"ConflictException", "ResourceInUse", "ResourceLimitExceeded", "ResourceNotFound"}
 
 Call = Callable[[str, str, Params, Scope], Params]
 """Calls an operation of a service from a worker thread: service, operation, parameters, scope."""
@@ -31,6 +38,9 @@ def extend(call: Call) -> None:
     _order_events(module("services.cloudformation.stacks"))
     repair_alarms_of_templates(provisioners)
     _repair_bucket_tags(provisioners)
+    repair_tables(provisioners)
+    quicken_batch_writes(module("services.dynamodb"))
+    repair_schedules_of_templates(provisioners)
     _add_to_step_functions()
 
 
@@ -104,8 +114,24 @@ def _order_events(stacks: ModuleType) -> None:
     stacks.now_iso = now_iso  # type: ignore[attr-defined]
 
 
+def _sagemaker_error(code: str) -> str:
+    """An error as Step Functions names it: as the class in the SDK for Java, which for errors that are not
+    modelled is the service's own."""
+    if code in _MODELLED_ERRORS:
+        return f"SageMaker.{code.removesuffix('Exception')}Exception"
+    return "SageMaker.SageMakerException"
+
+
 def _add_to_step_functions() -> None:
-    services = module("services.stepfunctions")._AWS_SDK_SERVICE_MAP
+    stepfunctions = module("services.stepfunctions")
+    repair_maps(stepfunctions)
+    publish_executions(stepfunctions)
+    stepfunctions._AWS_SDK_ERROR_PREFIX["applicationautoscaling"] = "ApplicationAutoScaling"
+    named = stepfunctions._prefix_sdk_error
+    stepfunctions._prefix_sdk_error = lambda service, code: (
+        _sagemaker_error(code) if service == "sagemaker" else named(service, code)
+    )
+    services = stepfunctions._AWS_SDK_SERVICE_MAP
     services["sagemaker"] = {"target_prefix": "SageMaker", "protocol": "json"}
     services["applicationautoscaling"] = {
         "target_prefix": "AnyScaleFrontendService",

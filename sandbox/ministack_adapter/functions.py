@@ -16,6 +16,7 @@ from sandbox.errors import SandboxError
 from sandbox.functions.calls import MAX_PAYLOAD_BYTES, Outcome, Throttled
 from sandbox.functions.images import ImageStore
 from sandbox.ministack_adapter.cloudformation import run_on_worker_threads
+from sandbox.ministack_adapter.handler_errors import with_name
 from sandbox.ministack_adapter.hooks import current_scope, module
 from sandbox.ministack_adapter.requests import notes
 from sandbox.store import Params, Scope
@@ -122,7 +123,7 @@ class _Functions:
         @functools.wraps(execute)
         def execute_function(func: Params, event: Any) -> Any:
             config = func.get("config") or func
-            return self._execute(config, event) if _is_image(config) else execute(func, event)
+            return self._execute(config, event) if _is_image(config) else with_name(execute(func, event))
 
         @functools.wraps(emit)
         def emit_metrics(function_name: str, *values: Any, **named: Any) -> None:

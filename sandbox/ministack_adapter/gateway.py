@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from importlib.metadata import version
 from typing import Any, Protocol
 
+from sandbox.clock import Clock
 from sandbox.errors import SandboxError
 from sandbox.events import SOURCE, Event
 from sandbox.ministack_adapter import cloudformation, fronts, functions
@@ -26,6 +27,7 @@ from sandbox.ministack_adapter.hooks import (
     module,
 )
 from sandbox.ministack_adapter.requests import noting
+from sandbox.ministack_adapter.schedules import Schedules
 from sandbox.protocol import Response
 from sandbox.store import Params, Scope
 
@@ -54,13 +56,19 @@ class Ministack:
         host: Who runs Lambda functions from images.
         gateway_url: Where clients reach the gateway.
         known: Secrets by access key, for requests to HTTP fronts.
+        clock: The time scale of schedules.
 
     Raises:
         IncompatibleMinistack: ministack is another one than expected.
     """
 
     def __init__(
-        self, emulator: Emulator, host: FunctionHost, gateway_url: str, known: Mapping[str, str]
+        self,
+        emulator: Emulator,
+        host: FunctionHost,
+        gateway_url: str,
+        known: Mapping[str, str],
+        clock: Clock,
     ) -> None:
         check(GATEWAY_HOOKS)
         if version("ministack") != EXPECTED_VERSION:
@@ -73,6 +81,7 @@ class Ministack:
         self._add_services()
         fronts.require_signatures(self._app, known)
         repair_cloudwatch(module("services.cloudwatch"))
+        Schedules(clock).install()
         self.alarms = CloudWatchAlarms()
 
     @property

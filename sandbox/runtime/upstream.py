@@ -334,7 +334,7 @@ class Upstream:
         return connection.send(_head(port, headers, len(body)), body, limit)
 
     async def post_pieces(
-        self, port: int, headers: bytes, length: int, pieces: AsyncIterator[bytes]
+        self, port: int, headers: bytes, length: int | None, pieces: AsyncIterator[bytes]
     ) -> Answer:
         """Send ``POST /invocations`` with a body that is read as it is sent; the answer is streamed.
 
@@ -344,7 +344,7 @@ class Upstream:
         Args:
             port: See `post`.
             headers: See `post`.
-            length: Bytes of the body.
+            length: Bytes of the body; None sends it in chunks (RFC 9112, 7.1), whatever its length.
             pieces: Gives them.
 
         Raises:
@@ -353,7 +353,7 @@ class Upstream:
         connection = self._take(port) or await self._connect(port)
         answer = connection.begin(_head(port, headers, length))
         try:
-            async for piece in pieces:
+            async for piece in _chunked(pieces) if length is None else pieces:
                 if not await connection.feed(piece):
                     return answer
         except BaseException:
@@ -393,9 +393,13 @@ class Upstream:
         return connection
 
 
-def _head(port: int, headers: bytes, length: int) -> bytes:
-    return b"POST /invocations HTTP/1.1\r\nhost: 127.0.0.1:%d\r\ncontent-length: %d\r\n%b\r\n" % (
-        port,
-        length,
-        headers,
-    )
+async def _chunked(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        if piece:  # an empty chunk would be the end
+            yield b"%x\r\n%b\r\n" % (len(piece), piece)
+    yield b"0\r\n\r\n"
+
+
+def _head(port: int, headers: bytes, length: int | None) -> bytes:
+    framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
+    return b"POST /invocations HTTP/1.1\r\nhost: 127.0.0.1:%d\r\n%b\r\n%b\r\n" % (port, framing, headers)

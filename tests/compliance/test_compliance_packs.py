@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_s3 as s3
 
+from app import build
 from sagemaker_serving.acknowledgements import Pack
 from sagemaker_serving.artifacts import ModelArtifact
 from sagemaker_serving.images import FrameworkImage
 from sagemaker_serving.model import Container, ServingModel
 from sagemaker_serving.network import VpcAttachment
 from stacks.compliance import Review, attach_packs
-from tests.snapshots.synthesis import ENVIRONMENTS, Assembly, synthesise
+from tests.compliance.test_template_validation import linted
+from tests.snapshots.synthesis import ACCOUNT, ENVIRONMENTS, REGION, ROOT, Assembly, synthesise
 
 Acknowledgement = tuple[str, str]
 
@@ -73,6 +76,31 @@ def test_model_in_a_vpc_passes_too(tmp_path: Path) -> None:
     app.synth()
     found = reports(Assembly(tmp_path))
     assert {found[pack]["conclusion"] for pack in Pack} == {"success"}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_rows_in_postgresql_pass_too(
+    environment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN the batch pattern with the sink that no committed configuration has, for a known Region
+    monkeypatch.setenv("CDK_DEFAULT_ACCOUNT", ACCOUNT)
+    monkeypatch.setenv("CDK_DEFAULT_REGION", REGION)
+    context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
+    chosen = {"env": environment, "only": "batch", "patterns.batch.sink": "postgresql"}
+    app = cdk.App(analytics_reporting=False, outdir=str(tmp_path), context={**context, **chosen})
+    build(app)
+    attach_packs(app)
+    # WHEN it is synthesised THEN neither the packs nor CloudFormation's rules nor cfn-lint find anything
+    app.synth()
+    assembly = Assembly(tmp_path)
+    found = reports(assembly)
+    assert {found[pack]["conclusion"] for pack in Pack} == {"success"}
+    assert [found[pack]["violations"] for pack in Pack] == [[]] * len(Pack)
+    (template,) = assembly.template_paths
+    assert [str(match) for match in linted(template.read_text(encoding="utf-8"))] == []
+    assert assembly.resources("BatchInference", "AWS::RDS::DBCluster")
+    # AND nothing has to be looked up in an account beforehand
+    assert not assembly.read("manifest.json").get("missing")
 
 
 def test_packs_do_find_what_is_wrong(tmp_path: Path) -> None:

@@ -44,3 +44,23 @@ def test_strict_validation_is_on_for_everybody_who_uses_cdk_json(tmp_path: Path)
     # WHEN it is synthesised THEN that is an error
     with pytest.raises(RuntimeError, match="ValidationFailed"):
         app.synth()
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_state_machine_is_in_the_states_language(environment: str) -> None:
+    # GIVEN the batch workflow's definition, which cfn-lint only reads when no reference is in it
+    (machine,) = (
+        synthesise(environment).resources("BatchInference", "AWS::StepFunctions::StateMachine").values()
+    )
+    parts = machine["Properties"]["DefinitionString"]["Fn::Join"][1]
+    text = "".join(part if isinstance(part, str) else "aws" for part in parts)
+    # THEN it has nothing to say about it, and would have
+    assert [str(match) for match in linted(_alone(text))] == []
+    spoilt = linted(_alone(text.replace('"Type": "Wait"', '"Type": "Pause"')))
+    assert {match.rule.id for match in spoilt} == {"E3601"}
+
+
+def _alone(definition: str) -> str:
+    properties = {"RoleArn": "arn:aws:iam::111122223333:role/workflow", "DefinitionString": definition}
+    machine = {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}
+    return json.dumps({"Resources": {"Machine": machine}})

@@ -67,6 +67,12 @@ def blue_green(laptop: Laptop) -> Iterator[Laptop]:
 
 
 @pytest.fixture
+def batch(laptop: Laptop) -> Iterator[Laptop]:
+    """The batch pattern."""
+    yield from as_committed(laptop, "batch")
+
+
+@pytest.fixture
 def async_inference(laptop: Laptop) -> Iterator[Laptop]:
     """The asynchronous pattern."""
     yield from as_committed(laptop, "async")

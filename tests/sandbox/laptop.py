@@ -31,6 +31,7 @@ STACKS = {
     "inference-pipeline": "InferencePipeline",
     "ab-test": "AbTest",
     "blue-green": "BlueGreenDeployment",
+    "batch": "BatchInference",
     "async": "AsyncInference",
     "serverless": "ServerlessInference",
     "lambda": "LambdaInference",

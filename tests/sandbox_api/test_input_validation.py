@@ -174,7 +174,7 @@ def test_idempotency_tokens_are_filled_in_and_nulls_left_out() -> None:
 def test_every_pattern_of_the_emulated_operations_can_be_matched(service: str) -> None:
     # GIVEN the patterns of a service, some of which are Java's own
     operations = (
-        ControlPlane(Stores(), None, None).operations  # type: ignore[arg-type]
+        ControlPlane(Stores(), None, None, None).operations  # type: ignore[arg-type]
         if service == "sagemaker"
         else ("RegisterScalableTarget", "PutScalingPolicy", "DescribeScalingActivities", "TagResource")
     )

@@ -106,7 +106,7 @@ def test_a_body_that_is_no_json_object_is_refused(body: bytes, code: str) -> Non
 )
 def test_an_unknown_operation_is_said_to_be_unknown(target: str, words: str) -> None:
     # GIVEN the control plane
-    api = ControlPlane(Stores(), None, None)  # type: ignore[arg-type]
+    api = ControlPlane(Stores(), None, None, None)  # type: ignore[arg-type]
 
     # WHEN an operation is asked for that it does not have
     response = ask(api, b"{}", target)
@@ -121,7 +121,7 @@ def test_an_unknown_operation_is_said_to_be_unknown(target: str, words: str) -> 
 def test_no_body_brings_the_api_down(body: bytes) -> None:
     # GIVEN any bytes
     # WHEN they are sent to an operation without effects
-    response = ask(ControlPlane(Stores(), None, None), body)  # type: ignore[arg-type]
+    response = ask(ControlPlane(Stores(), None, None, None), body)  # type: ignore[arg-type]
 
     # THEN the answer is a list, or the sender's error
     assert response.status in (200, 400)

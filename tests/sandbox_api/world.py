@@ -26,7 +26,7 @@ from sandbox.autoscaling import ApplicationAutoScaling
 from sandbox.clock import Clock
 from sandbox.control_plane import ControlPlane
 from sandbox.protocol import Response, answer
-from sandbox.store import Endpoint, Params, Pending, Record, Scope, Stage, Stores, Variant
+from sandbox.store import Endpoint, Params, Pending, Record, Scope, Stage, Stores, TransformJob, Variant
 
 SCOPE = Scope("000000000000", "ap-northeast-2")
 ROLE = "arn:aws:iam::000000000000:role/service"
@@ -182,6 +182,22 @@ class FakeCloudWatch:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutMetricAlarm")
 
 
+class FakeTransformJobs:
+    """Notes transform jobs; can refuse them."""
+
+    def __init__(self) -> None:
+        self.refusal: Exception | None = None
+        self.created: list[TransformJob] = []
+
+    def create(self, job: TransformJob, model: Record) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.created.append(job)
+
+    def stop(self, job: TransformJob) -> None:
+        job.status = "Stopping"
+
+
 class World:
     """The APIs on a loop of their own, and what stands around them."""
 
@@ -191,10 +207,11 @@ class World:
         self._thread.start()
         self.stores = Stores()
         self.deployments = FakeDeployments(self.stores)
+        self.transform_jobs = FakeTransformJobs()
         self.cloudwatch = FakeCloudWatch()
         self.objects: dict[tuple[str, str], bytes] = {}
         aws: Any = SimpleNamespace(client=self._client)
-        self.control_plane = ControlPlane(self.stores, self.deployments, aws)
+        self.control_plane = ControlPlane(self.stores, self.deployments, aws, self.transform_jobs)
         self.autoscaling = ApplicationAutoScaling(self.control_plane, aws, Clock(scale))
 
     def _client(self, service: str, scope: Scope) -> Any:

@@ -143,7 +143,7 @@ def test_scaling_in_while_a_container_restarts_leaves_nothing(world: World) -> N
             assert not any(map(alive, filter(None, pids(instance))))
             await until(lambda: not instance.root.exists())
             # all places are free again
-            assert manager._slots.taken == 0
+            assert manager.slots.taken == 0
 
     uvloop.run(scenario())
 

@@ -75,7 +75,7 @@ class ServerlessPlane(Plane):
         settings = EngineSettings(1, port, tmp / "work", self.clock, max_model_servers=8)
         self.fleets: Any = FleetManager(settings, self.aws, self.metrics, self.logs)  # type: ignore[arg-type]
         self.deployments = Deployments(self.stores, self.fleets, self.aws, self.clock, self.events)
-        self.control_plane = ControlPlane(self.stores, self.deployments, self.aws)
+        self.control_plane = ControlPlane(self.stores, self.deployments, self.aws, None)  # type: ignore[arg-type]
         self.listener = RuntimeListener(
             settings,
             self.stores,

@@ -18,6 +18,7 @@ STACKS = (
     "AbTest",
     "BlueGreenDeployment",
     "AsyncInference",
+    "BatchInference",
     "ServerlessInference",
     "LambdaInference",
 )

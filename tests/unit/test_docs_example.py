@@ -62,4 +62,16 @@ def test_the_example_of_asynchronous_and_serverless_endpoints_synthesises(tmp_pa
 
 
 def test_no_example_of_the_constructs_page_is_left_out() -> None:
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
+
+
+def test_the_example_of_a_batch_workflow_synthesises(tmp_path: Path) -> None:
+    # GIVEN the page's example of a workflow WHEN it is run as an app
+    [code] = [example for example in EXAMPLES if 'cdk.Stack(app, "Nightly")' in example]
+    resources = synthesised(code, tmp_path)
+    # THEN its schedule starts its state machine
+    kinds = [item["Type"] for item in resources.values()]
+    assert kinds.count("AWS::StepFunctions::StateMachine") == 1
+    [schedule] = [item for item in resources.values() if item["Type"] == "AWS::Scheduler::Schedule"]
+    assert schedule["Properties"]["ScheduleExpressionTimezone"] == "Asia/Seoul"
+    assert "stateMachine:nightly" in json.dumps(schedule["Properties"]["Target"]["Arn"])
