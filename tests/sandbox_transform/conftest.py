@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.home import Home
+from tests.sandbox_transform.live_transform import TransformLive, started
 from tests.sandbox_transform.plant import Plant
 
 
@@ -16,3 +18,9 @@ def plant(tmp_path: Path) -> Iterator[Plant]:
     plant = Plant(tmp_path)
     yield plant
     plant.close()
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TransformLive]:
+    with started(Home(tmp_path_factory.mktemp("transform") / "sandbox")) as live:
+        yield live
