@@ -76,13 +76,29 @@ class EventPublisher:
         """Tell EventBridge how an endpoint is at this moment; returns at once."""
         tags = self._stores.of(endpoint.scope).tags.get(endpoint.arn, {})
         detail = state(endpoint, tags) if detail_type == STATE_CHANGE else deployment(endpoint, tags)
-        event = Event(endpoint.scope, detail_type, endpoint.arn, json.dumps(detail, ensure_ascii=False))
-        queue = self._queues.get(endpoint.arn)
+        self._publish(endpoint.scope, detail_type, endpoint.arn, detail)
+
+    def publish_change(self, scope: Scope, detail_type: str, arn: str, detail: Params) -> None:
+        """Tell EventBridge of a change of another resource; returns at once.
+
+        Args:
+            scope: Account and Region of the bus.
+            detail_type: Kind of change.
+            arn: ARN of the resource; its tags become the detail's Tags where the detail has a place for them.
+            detail: JSON.
+        """
+        if "Tags" in detail:
+            detail = detail | {"Tags": dict(self._stores.of(scope).tags.get(arn, {}))}
+        self._publish(scope, detail_type, arn, detail)
+
+    def _publish(self, scope: Scope, detail_type: str, arn: str, detail: Params) -> None:
+        event = Event(scope, detail_type, arn, json.dumps(detail, ensure_ascii=False))
+        queue = self._queues.get(arn)
         if queue is not None:
             queue.append(event)
             return
-        self._queues[endpoint.arn] = deque([event])
-        task = asyncio.get_running_loop().create_task(self._deliver(endpoint.arn), name="events")
+        self._queues[arn] = deque([event])
+        task = asyncio.get_running_loop().create_task(self._deliver(arn), name="events")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
 
 from sandbox.aws import LocalAws
 from sandbox.control_plane.endpoint_configs import EndpointConfigs
@@ -11,11 +10,10 @@ from sandbox.control_plane.endpoints import DeploymentService, Endpoints, Scalin
 from sandbox.control_plane.models import Models
 from sandbox.control_plane.pipelines import Pipelines
 from sandbox.control_plane.registry import ModelPackageGroups
+from sandbox.control_plane.resources import Operation
 from sandbox.control_plane.tags import Tags
 from sandbox.store import Params, Scope, Stores
 from sandbox.validation import ApiModel
-
-Operation = Callable[[Params, Scope], Params | Awaitable[Params]]
 
 
 class ControlPlane:
@@ -58,7 +56,6 @@ class ControlPlane:
             "DescribePipeline": pipelines.describe,
             "ListPipelines": pipelines.list,
             "DeletePipeline": pipelines.delete,
-            "StartPipelineExecution": pipelines.start,
         }
         self._model = ApiModel("sagemaker", self.operations)
 
@@ -76,6 +73,11 @@ class ControlPlane:
         self._model.require(operation)
         answer = self.operations[operation](self._model.validate(operation, params), scope)
         return await answer if inspect.isawaitable(answer) else answer
+
+    def add_operations(self, operations: dict[str, Operation]) -> None:
+        """Have further operations; those of a name that is there already are replaced."""
+        self.operations |= operations
+        self._model = ApiModel("sagemaker", self.operations)
 
     def watch_scaling(self, registry: ScalingRegistry) -> None:
         """Ask a registry of scalable targets before endpoints change, and tell it when they go."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from sandbox.control_plane.resources import answer_page, arn_of, invalid, list_resources, new_record
+from sandbox.errors import ServiceError
 from sandbox.store import Params, Record, Scope, Store, Stores
 
 
 class ModelPackageGroups:
-    """Model package groups; versions in them come with the model registry."""
+    """Model package groups; model_packages.py has the versions in them."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
@@ -23,7 +24,7 @@ class ModelPackageGroups:
 
     def describe(self, params: Params, scope: Scope) -> Params:
         """DescribeModelPackageGroup, by name or ARN."""
-        record = _find(self._stores.of(scope), params["ModelPackageGroupName"], scope)
+        record = find_group(self._stores.of(scope), params["ModelPackageGroupName"], scope)
         return {**_summary(record), "CreatedBy": {}}
 
     def list(self, params: Params, scope: Scope) -> Params:
@@ -38,13 +39,29 @@ class ModelPackageGroups:
     def delete(self, params: Params, scope: Scope) -> Params:
         """DeleteModelPackageGroup."""
         store = self._stores.of(scope)
-        record = _find(store, params["ModelPackageGroupName"], scope)
+        record = find_group(store, params["ModelPackageGroupName"], scope)
+        versions = [
+            package.arn
+            for package in store.model_packages.values()
+            if package.request.get("ModelPackageGroupName") == record.name
+        ]
+        if versions:
+            raise ServiceError(
+                "ConflictException",
+                f"Model Package Group {record.arn} still has {len(versions)} model packages, such as "
+                f"{versions[0]}. Delete them first.",
+            )
         del store.model_package_groups[record.name]
         store.tags.pop(record.arn, None)
         return {}
 
 
-def _find(store: Store, name_or_arn: str, scope: Scope) -> Record:
+def find_group(store: Store, name_or_arn: str, scope: Scope) -> Record:
+    """A model package group by its name or ARN.
+
+    Raises:
+        ServiceError: There is none.
+    """
     name = name_or_arn.rpartition("/")[2]
     arn = arn_of("model-package-group", name, scope)
     for record in store.model_package_groups.values():
@@ -55,7 +72,7 @@ def _find(store: Store, name_or_arn: str, scope: Scope) -> Record:
 
 def _summary(record: Record) -> Params:
     return {
-        **record.request,
+        **{name: value for name, value in record.request.items() if name != "_versions"},
         "ModelPackageGroupArn": record.arn,
         "CreationTime": record.created_at,
         "ModelPackageGroupStatus": "Completed",

@@ -48,6 +48,9 @@ class Tags:
             store.endpoints,
             store.model_package_groups,
             store.pipelines,
+            store.processing_jobs,
+            store.training_jobs,
+            store.model_packages,
         )
         if not any(record.arn == arn for records in kinds for record in records.values()):
             raise invalid(
