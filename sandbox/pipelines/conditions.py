@@ -23,7 +23,7 @@ TYPES = {*_ORDER, *_EQUALITY, "In", "NotIn", "Or", "Not"}
 def problems(condition: Any) -> Iterator[str]:
     """What is wrong with the structure of a condition."""
     kind = condition.get("Type") if isinstance(condition, dict) else None
-    if kind not in TYPES:
+    if str(kind) not in TYPES:
         yield f"the condition type {kind!r} is unknown; types are {', '.join(sorted(TYPES))}"
     elif kind == "Or":
         parts = condition.get("Conditions")

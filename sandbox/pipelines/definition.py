@@ -180,7 +180,7 @@ class _Reader:
             self.findings.append(f"{where}: DependsOn must be a list of names of steps")
             depends = []
         for name in depends:
-            if name in self._steps:
+            if isinstance(name, str) and name in self._steps:
                 step.needs.add(name)
             else:
                 self.findings.append(f"{where} depends on step {name!r}, which does not exist")
@@ -285,7 +285,7 @@ def _lambda_problems(body: Params) -> Iterator[str]:
         name = output.get("OutputName") if isinstance(output, dict) else None
         if not name:
             yield "an output parameter has no OutputName"
-        elif output.get("OutputType") not in parameters.TYPES:
+        elif str(output.get("OutputType")) not in parameters.TYPES:
             yield (
                 f"the output parameter {name!r} has the type {output.get('OutputType')!r}; types are "
                 f"{', '.join(parameters.TYPES)}"
@@ -314,9 +314,9 @@ def _property_file_problems(step: Step) -> Iterator[str]:
         return
     if files and step.type != "Processing":
         yield "PropertyFiles are for steps of type Processing"
-    config = step.body["Arguments"].get("ProcessingOutputConfig")
+    config = step.body.get("Arguments", {}).get("ProcessingOutputConfig")
     outputs = config.get("Outputs", []) if isinstance(config, dict) else []
-    known = {output.get("OutputName") for output in outputs if isinstance(output, dict)}
+    known = [output.get("OutputName") for output in outputs if isinstance(output, dict)]
     for file in files:
         absent = [name for name in ("PropertyFileName", "OutputName", "FilePath") if not file.get(name)]
         if absent:

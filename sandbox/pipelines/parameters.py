@@ -15,7 +15,7 @@ _LONGEST_DEFAULT = 4_096  # definition schema, sagemaker-rules 10.1
 def default_problems(parameter: Params) -> Iterator[str]:
     """What is wrong with type and default of a parameter of a definition."""
     name, kind = parameter["Name"], parameter.get("Type", "String")
-    if kind not in TYPES:
+    if str(kind) not in TYPES:
         yield f"parameter {name!r} has the unknown type {kind!r}; types are {', '.join(TYPES)}"
         return
     if "DefaultValue" not in parameter:

@@ -29,7 +29,7 @@ def problems(policies: Any, step_type: str) -> Iterator[str]:
     if policies and step_type not in RETRIED_TYPES:
         yield f"RetryPolicies are not for steps of type {step_type}"
     for policy in policies:
-        unknown = [str(kind) for kind in _kinds(policy) if kind not in EXCEPTION_TYPES]
+        unknown = [str(kind) for kind in _kinds(policy) if str(kind) not in EXCEPTION_TYPES]
         if unknown or not _kinds(policy):
             yield (
                 f"the ExceptionType {', '.join(unknown) or '(none)'} is unknown; types are "
