@@ -1,10 +1,14 @@
-"""CreateModelPackageGroup, DescribeModelPackageGroup, ListModelPackageGroups, DeleteModelPackageGroup."""
+"""CreateModelPackageGroup, DescribeModelPackageGroup, ListModelPackageGroups, DeleteModelPackageGroup; policies."""
 
 from __future__ import annotations
+
+import json
 
 from sandbox.control_plane.resources import answer_page, arn_of, invalid, list_resources, new_record
 from sandbox.errors import ServiceError
 from sandbox.store import Params, Record, Scope, Store, Stores
+
+_POLICY = "_policy"  # kept beside the members of the request
 
 
 class ModelPackageGroups:
@@ -55,6 +59,31 @@ class ModelPackageGroups:
         store.tags.pop(record.arn, None)
         return {}
 
+    def put_policy(self, params: Params, scope: Scope) -> Params:
+        """PutModelPackageGroupPolicy: kept, and like all policies not enforced."""
+        record = find_group(self._stores.of(scope), params["ModelPackageGroupName"], scope)
+        try:
+            policy = json.loads(params["ResourcePolicy"])
+        except (ValueError, RecursionError) as error:
+            raise invalid(f"The resource policy is not valid JSON: {error}") from error
+        if not isinstance(policy, dict) or "Statement" not in policy:
+            raise invalid("The resource policy must be an object with a Statement.")
+        record.request[_POLICY] = params["ResourcePolicy"]
+        return {"ModelPackageGroupArn": record.arn}
+
+    def get_policy(self, params: Params, scope: Scope) -> Params:
+        """GetModelPackageGroupPolicy."""
+        record = find_group(self._stores.of(scope), params["ModelPackageGroupName"], scope)
+        if _POLICY not in record.request:
+            raise invalid(f"Cannot find resource policy for: {record.arn}")
+        return {"ResourcePolicy": record.request[_POLICY]}
+
+    def delete_policy(self, params: Params, scope: Scope) -> Params:
+        """DeleteModelPackageGroupPolicy."""
+        record = find_group(self._stores.of(scope), params["ModelPackageGroupName"], scope)
+        record.request.pop(_POLICY, None)
+        return {}
+
 
 def find_group(store: Store, name_or_arn: str, scope: Scope) -> Record:
     """A model package group by its name or ARN.
@@ -72,7 +101,7 @@ def find_group(store: Store, name_or_arn: str, scope: Scope) -> Record:
 
 def _summary(record: Record) -> Params:
     return {
-        **{name: value for name, value in record.request.items() if name != "_versions"},
+        **{name: value for name, value in record.request.items() if not name.startswith("_")},
         "ModelPackageGroupArn": record.arn,
         "CreationTime": record.created_at,
         "ModelPackageGroupStatus": "Completed",
