@@ -1,4 +1,4 @@
-"""CreateModelPackageGroup, DescribeModelPackageGroup, ListModelPackageGroups, DeleteModelPackageGroup; policies."""
+"""Create, Describe, List and Delete of model package groups, and their policies."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sandbox.jobs.data import JobData
 from sandbox.jobs.environment import HOST, base_environment, resource_config
 from sandbox.jobs.failures import ALGORITHM_ERROR, JobFailed
+from sandbox.jobs.images import check_image
 from sandbox.jobs.layout import Tree
 from sandbox.store import Job, Params
 
@@ -42,8 +43,9 @@ class ProcessingWork:
         """Lay out the container's files. Blocking.
 
         Raises:
-            JobFailed: An input cannot be had.
+            JobFailed: An input cannot be had, or the image is none that the sandbox runs.
         """
+        check_image(self._request["AppSpecification"]["ImageUri"])
         self._tree.make("config", "output", "processing")
         cluster = self._request["ProcessingResources"]["ClusterConfig"]
         config = {

@@ -15,6 +15,7 @@ from sandbox.jobs.environment import (
     user_arguments,
 )
 from sandbox.jobs.failures import ALGORITHM_ERROR, CLIENT_ERROR, JobFailed
+from sandbox.jobs.images import check_image
 from sandbox.jobs.layout import Tree
 from sandbox.jobs.metrics import FinalMetrics
 from sandbox.store import Job, Params
@@ -64,8 +65,9 @@ class TrainingWork:
         """Lay out the container's files. Blocking.
 
         Raises:
-            JobFailed: A channel or the code cannot be had.
+            JobFailed: A channel or the code cannot be had, or the image is none that the sandbox runs.
         """
+        check_image(self._algorithm["TrainingImage"])
         self._tree.make("input/config", "input/data", "model", "output/data", "code", "checkpoints")
         write, translated = self._tree.write_json, self._tree.translated
         write("input/config/hyperparameters.json", translated(self._request.get("HyperParameters", {})))

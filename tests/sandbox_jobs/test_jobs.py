@@ -187,13 +187,15 @@ def test_a_training_script_that_fails_says_why(
 
 
 def test_what_is_not_in_s3_fails_a_job_before_its_program_runs(sagemaker: Any, workshop: Workshop) -> None:
-    # GIVEN a bucket without the input, an archive that is none, an archive without the script
+    # GIVEN a bucket without the input, an archive that is none, one without the script, an image of one's own
     workshop.s3.put("s3://in/bad.tar.gz", "no archive")
     workshop.s3.put("s3://in/empty.tar.gz", archive({"other.py": ""}))
 
     # WHEN jobs ask for them
     for number, uri in enumerate(("s3://in/none/", "s3://nobody/x")):
         sagemaker.create_processing_job(**processing(f"p{number}", ProcessingInputs=[reads("raw", uri)]))
+    own = {"ImageUri": "1.dkr.ecr.eu-west-1.amazonaws.com/mine:1", "ContainerEntrypoint": ["python3"]}
+    sagemaker.create_processing_job(**processing("own", AppSpecification=own))
     for name in ("bad", "empty", "absent"):
         sagemaker.create_training_job(**training(name, f"s3://in/{name}.tar.gz"))
 
@@ -208,6 +210,8 @@ def test_what_is_not_in_s3_fails_a_job_before_its_program_runs(sagemaker: Any, w
     assert "s3://in/bad.tar.gz is not a valid tar.gz archive" in reasons["bad"]
     assert "There is no script 'train.py' in s3://in/empty.tar.gz" in reasons["empty"]
     assert "no S3 objects found" in reasons["absent"]
+    image = workshop.ended(sagemaker, "processing", "own")["FailureReason"]
+    assert "does not run image 1.dkr.ecr.eu-west-1.amazonaws.com/mine:1" in image
 
 
 def test_a_job_that_takes_too_long_is_stopped_and_leaves_what_it_has(

@@ -563,6 +563,48 @@ def test_steps_that_the_sandbox_does_not_run_fail_with_a_reason(runner: Runner, 
     assert reason.startswith("ClientError: Failed to invoke sagemaker:CreateModel. Error Details: Validation")
 
 
+def test_a_transform_step_is_a_call_of_the_api_like_the_others(runner: Runner, workshop: Workshop) -> None:
+    # GIVEN transform jobs that end by themselves, and one that fails
+    jobs: dict[str, Params] = {}
+
+    def create(params: Params, scope: Any) -> Params:
+        jobs[params["TransformJobName"]] = params
+        return {"TransformJobArn": scope.arn(f"transform-job/{params['TransformJobName'].lower()}")}
+
+    def describe(params: Params, scope: Any) -> Params:
+        job = jobs[params["TransformJobName"]]
+        if job["ModelName"] == "bad":
+            return job | {"TransformJobStatus": "Failed", "FailureReason": "AlgorithmError: no such layer"}
+        return job | {"TransformJobStatus": "Completed"}
+
+    workshop.control_plane.add_operations({"CreateTransformJob": create, "DescribeTransformJob": describe})
+    source = {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/x"}}}
+    arguments = {
+        "ModelName": get("Parameters.Model"),
+        "TransformInput": source,
+        "TransformOutput": {"S3OutputPath": "s3://out/scores"},
+        "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    }
+    workshop.functions.functions["tell"] = lambda event: None
+    path = get("Steps.Score.TransformOutput.S3OutputPath")
+    steps = [
+        {"Name": "Score", "Type": "Transform", "Arguments": arguments},
+        lambda_step("T", "tell", {"at": path}),
+    ]
+    runner.create("Batch", steps, [parameter("Model", default="good")])
+
+    # WHEN a pipeline makes one of each
+    good, done = runner.run("Batch")
+    bad, failed = runner.run("Batch", Model="bad")
+
+    # THEN its output can be referred to, its failure is that of the step
+    assert good["PipelineExecutionStatus"] == "Succeeded"
+    assert done["Score"]["Metadata"]["TransformJob"]["Arn"].startswith("arn:aws:sagemaker:")
+    assert workshop.functions.calls == [("tell", {"at": "s3://out/scores"})]
+    assert bad["PipelineExecutionStatus"] == "Failed"
+    assert "ended as Failed. AlgorithmError: no such layer" in failed["Score"]["FailureReason"]
+
+
 def test_an_update_of_the_definition_counts_from_the_next_execution_on(
     runner: Runner, workshop: Workshop, sagemaker: Any
 ) -> None:
