@@ -199,14 +199,14 @@ class Store:
     """
 
     models: dict[str, Record] = field(default_factory=dict)
+    model_packages: dict[str, Record] = field(default_factory=dict)
+    processing_jobs: dict[str, Job] = field(default_factory=dict)
+    training_jobs: dict[str, Job] = field(default_factory=dict)
+    pipeline_executions: dict[str, Execution] = field(default_factory=dict)
     endpoint_configs: dict[str, Record] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     model_package_groups: dict[str, Record] = field(default_factory=dict)
     pipelines: dict[str, Record] = field(default_factory=dict)
-    processing_jobs: dict[str, Job] = field(default_factory=dict)
-    training_jobs: dict[str, Job] = field(default_factory=dict)
-    model_packages: dict[str, Record] = field(default_factory=dict)
-    pipeline_executions: dict[str, Execution] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
 
 

@@ -44,13 +44,13 @@ class Tags:
         arn = f"{head}/{name.lower()}"
         kinds = (
             store.models,
+            store.model_packages,
+            store.processing_jobs,
+            store.training_jobs,
             store.endpoint_configs,
             store.endpoints,
             store.model_package_groups,
             store.pipelines,
-            store.processing_jobs,
-            store.training_jobs,
-            store.model_packages,
         )
         if not any(record.arn == arn for records in kinds for record in records.values()):
             raise invalid(
