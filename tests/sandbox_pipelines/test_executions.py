@@ -407,6 +407,56 @@ def test_an_execution_is_stopped_half_way_and_goes_on_by_a_retry(
     assert runner.steps(arn)["B"]["StepStatus"] == "Succeeded"
 
 
+def test_stopping_ends_a_pause_between_attempts_and_waits_for_a_function(
+    runner: Runner, workshop: Workshop, sagemaker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a job that is refused and would be tried again in half a day, beside a function that runs
+    def refuse(job: Any) -> None:
+        raise ServiceError("ResourceLimitExceeded", "full")
+
+    monkeypatch.setattr(workshop.jobs, "create", refuse)
+    released = threading.Event()
+    workshop.functions.functions["hold"] = lambda event: released.wait(20)
+    policy = {"ExceptionType": ["SageMaker.RESOURCE_LIMIT"], "IntervalSeconds": 43200}
+    runner.create("P", [processing_step("Job", RetryPolicies=[policy]), lambda_step("Function", "hold")])
+    arn = runner.start("P")
+    workshop.wait("both", lambda: workshop.functions.calls and "Job" in runner.steps(arn))
+
+    # WHEN it is stopped, and the function answers
+    sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)
+    workshop.wait("the job's end", lambda: runner.steps(arn)["Job"]["StepStatus"] == "Stopped")
+    meanwhile = runner.sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
+    released.set()
+
+    # THEN the execution has waited for it
+    assert meanwhile["PipelineExecutionStatus"] == "Stopping"
+    assert runner.ended(arn)["PipelineExecutionStatus"] == "Stopped"
+    assert runner.steps(arn)["Function"]["StepStatus"] == "Succeeded"
+
+
+def test_a_job_that_somebody_stops_or_that_is_out_of_time_fails_its_step(
+    runner: Runner, workshop: Workshop, sagemaker: Any
+) -> None:
+    # GIVEN a job that may take a second, and one that somebody stops
+    forever = "import time\nprint('on', flush=True)\ntime.sleep(600)"
+    short = {"StoppingCondition": {"MaxRuntimeInSeconds": 1}}
+    runner.create("Short", [processing_step("Job", forever, job=short)])
+    runner.create("Long", [processing_step("Job", forever)])
+    _, timed_out = runner.run("Short")
+    arn = runner.start("Long")
+    workshop.wait("the job", lambda: [line[2] for line in workshop.logs.lines].count("on") == 2)
+
+    # WHEN that happens
+    (job,) = sagemaker.list_processing_jobs(StatusEquals="InProgress")["ProcessingJobSummaries"]
+    sagemaker.stop_processing_job(ProcessingJobName=job["ProcessingJobName"])
+    stopped = runner.ended(arn)
+
+    # THEN the steps have failed and say so
+    assert "longer than MaxRuntimeInSeconds, 1 s" in timed_out["Job"]["FailureReason"]
+    assert stopped["PipelineExecutionStatus"] == "Failed"
+    assert "ended as Stopped. Somebody stopped it." in stopped["FailureReason"]
+
+
 def test_steps_run_beside_each_other_up_to_the_limit(
     runner: Runner, sagemaker: Any, workshop: Workshop
 ) -> None:
