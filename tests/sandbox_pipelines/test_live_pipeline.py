@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from sandbox import supervisor
+from sandbox import status, supervisor
 from sandbox.home import ACCOUNT, REGION, Home, State
 from sandbox.store import Params
 from tests.sandbox_jobs.workshop import archive, reads, writes
@@ -285,6 +285,7 @@ def test_a_sandbox_that_ends_takes_its_jobs_with_it(live: Live, tmp_path: Any) -
         other.sagemaker.create_processing_job(ProcessingJobName="long", **request)
         other.until("its process", lambda: _sleepers(state))
         (process,) = _sleepers(state)
+        kinds = {each["pid"]: each["kind"] for each in status.report(home)["processes"]}
         other.close()
 
         # WHEN the sandbox is killed, and put down
@@ -293,7 +294,8 @@ def test_a_sandbox_that_ends_takes_its_jobs_with_it(live: Live, tmp_path: Any) -
     finally:
         supervisor.down(home, lambda text: None)
 
-    # THEN the job's process is gone
+    # THEN the job's process, which status had told, is gone
+    assert kinds[process.pid] == "job"
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
