@@ -33,7 +33,7 @@ def problems(condition: Any) -> Iterator[str]:
         for part in parts:
             yield from problems(part)
     elif kind == "Not":
-        yield from problems(condition.get("Expression"))
+        yield from problems(condition.get("Condition"))
     elif kind in ("In", "NotIn"):
         if not _QUERY & set(condition) or not isinstance(_values(condition), list):
             yield f"a condition {kind} needs QueryValue and the list Values"
@@ -51,7 +51,7 @@ def holds(condition: Params) -> bool:
     if kind == "Or":
         return any([holds(part) for part in condition["Conditions"]])
     if kind == "Not":
-        return not holds(condition["Expression"])
+        return not holds(condition["Condition"])
     if kind in ("In", "NotIn"):
         value = next(condition[name] for name in sorted(_QUERY) if name in condition)
         found = any(_equal(value, item) for item in _values(condition))

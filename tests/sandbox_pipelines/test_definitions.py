@@ -291,7 +291,7 @@ def test_paths_find_by_key_position_and_name() -> None:
         ({"Type": "LessThanOrEqualTo", "LeftValue": 2, "RightValue": 1}, False),
         ({"Type": "In", "QueryValue": "a", "Values": ["a", "b"]}, True),
         ({"Type": "NotIn", "Value": "a", "In": ["a", "b"]}, False),
-        ({"Type": "Not", "Expression": {"Type": "Equals", "LeftValue": 1, "RightValue": 1}}, False),
+        ({"Type": "Not", "Condition": {"Type": "Equals", "LeftValue": 1, "RightValue": 1}}, False),
         (
             {
                 "Type": "Or",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -653,6 +654,27 @@ def test_a_transform_step_is_a_call_of_the_api_like_the_others(runner: Runner, w
     assert workshop.functions.calls == [("tell", {"at": "s3://out/scores"})]
     assert bad["PipelineExecutionStatus"] == "Failed"
     assert "ended as Failed. AlgorithmError: no such layer" in failed["Score"]["FailureReason"]
+
+
+def test_what_the_sagemaker_sdk_writes_runs(runner: Runner, workshop: Workshop, sagemaker: Any) -> None:
+    # GIVEN a definition as the SDK (3.27) writes it, and its code
+    definition = (Path(__file__).parent / "sdk_definition.json").read_text(encoding="utf-8")
+    workshop.s3.put("s3://b/raw/rows.csv", "head\na\nb")
+    workshop.s3.put("s3://b/code.tar.gz", archive({"train.py": TRAIN}))
+    workshop.s3.put("s3://b/code/pre.py", PREPARE)
+    workshop.s3.put("s3://b/code/eval.py", EVALUATE)
+    workshop.functions.functions |= {"deploy": lambda event: {"endpoint": "live"}, "tell": lambda event: None}
+    sagemaker.create_pipeline(PipelineName="Sdk", PipelineDefinition=definition, RoleArn=ROLE)
+
+    # WHEN it runs, and with a threshold that is too high
+    good, _ = runner.run("Sdk")
+    bad, steps = runner.run("Sdk", Threshold="0.95")
+
+    # THEN it goes to its end, by the one branch and the other
+    assert good["PipelineExecutionStatus"] == "Succeeded", good
+    assert workshop.functions.calls[-1] == ("tell", {"e": "live"})
+    assert "accuracy 0.9 below 0.95" in bad["FailureReason"]
+    assert "CacheHitResult" in steps["Eval"]
 
 
 def test_an_update_of_the_definition_counts_from_the_next_execution_on(
