@@ -673,6 +673,8 @@ def test_what_the_sagemaker_sdk_writes_runs(runner: Runner, workshop: Workshop, 
     # THEN it goes to its end, by the one branch and the other
     assert good["PipelineExecutionStatus"] == "Succeeded", good
     assert workshop.functions.calls[-1] == ("tell", {"e": "live"})
+    (version,) = sagemaker.list_model_packages(ModelPackageGroupName="reviews")["ModelPackageSummaryList"]
+    assert version["ModelApprovalStatus"] == "Approved"
     assert "accuracy 0.9 below 0.95" in bad["FailureReason"]
     assert "CacheHitResult" in steps["Eval"]
 
