@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sandbox.clock import Clock
 from sandbox.fleet.output import Output
@@ -68,21 +68,21 @@ class JobRun:
         """
         told("Downloading")
         try:
-            await asyncio.to_thread(self._work.prepare, self._data)
+            await _in_thread(self._work.prepare, self._data)
             told("Training")
             status = await self._run()
         except TimeoutError:
             told("Uploading")
-            await asyncio.to_thread(self._work.save, self._data)
+            await _in_thread(self._work.save, self._data)
             raise TimeLimitExceeded(self._work.exceeded()) from None
         except JobFailed as failure:
             self._say(f"{failure.kind}: {failure.reason}")
             raise
         if status != 0:
-            await asyncio.to_thread(self._work.save_failed, self._data)
+            await _in_thread(self._work.save_failed, self._data)
             raise self._work.failure(status, self._last_error)
         told("Uploading")
-        await asyncio.to_thread(self._work.save, self._data)
+        await _in_thread(self._work.save, self._data)
 
     async def _run(self) -> int:
         limit = min(float(self._work.limit), max(SHORTEST_SCALED_LIMIT, self._clock.real(self._work.limit)))
@@ -103,3 +103,13 @@ class JobRun:
 
     def _say(self, line: str) -> None:
         self._logs.write(self._job.scope, self._work.log_group, self._stream, line)
+
+
+async def _in_thread(work: Callable[..., None], *arguments: Any) -> None:
+    """Work that blocks; that of a stopped job is waited for, as it writes into a folder that will be removed."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

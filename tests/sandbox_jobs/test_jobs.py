@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -269,6 +270,34 @@ def _lives(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def test_a_job_that_is_stopped_while_it_reads_leaves_no_files(
+    sagemaker: Any, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a download that takes its time
+    begun, released = threading.Event(), threading.Event()
+    download = workshop.s3.download_file
+
+    def slowly(bucket: str, key: str, file: str) -> None:
+        begun.set()
+        assert released.wait(20)
+        download(bucket, key, file)
+
+    monkeypatch.setattr(workshop.s3, "download_file", slowly)
+    workshop.s3.put("s3://in/raw/a.csv", "1,2")
+    sagemaker.create_processing_job(**processing("Reading", ProcessingInputs=[reads("raw", "s3://in/raw/")]))
+    assert begun.wait(20)
+
+    # WHEN the job is stopped meanwhile
+    sagemaker.stop_processing_job(ProcessingJobName="Reading")
+    released.set()
+    job = workshop.ended(sagemaker, "processing", "Reading")
+
+    # THEN it has never started, and nothing of it is left
+    assert job["ProcessingJobStatus"] == "Stopped"
+    assert "ProcessingStartTime" not in job
+    assert not list(workshop.work.iterdir())
 
 
 def test_outputs_that_s3_does_not_take_fail_the_job(sagemaker: Any, workshop: Workshop) -> None:
