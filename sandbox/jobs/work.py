@@ -106,7 +106,7 @@ class JobRun:
 
 
 async def _in_thread(work: Callable[..., None], *arguments: Any) -> None:
-    """Work that blocks; that of a stopped job is waited for, as it writes into a folder that will be removed."""
+    """Work that blocks; that of a stopped job is waited for: it writes into a folder that will be removed."""
     task = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
     try:
         await asyncio.shield(task)
