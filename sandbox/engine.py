@@ -20,14 +20,19 @@ from sandbox.autoscaling import ApplicationAutoScaling
 from sandbox.aws import LocalAws
 from sandbox.clock import Clock
 from sandbox.control_plane import ControlPlane
+from sandbox.control_plane.jobs import ProcessingJobApi, TrainingJobApi
+from sandbox.control_plane.model_packages import ModelPackages
+from sandbox.control_plane.pipeline_executions import PipelineExecutionApi
 from sandbox.deployments import Deployments
 from sandbox.events import EventPublisher
 from sandbox.fleet import FleetManager
 from sandbox.functions.images import ImageStore
 from sandbox.functions.service import Functions
 from sandbox.home import SECRET
+from sandbox.jobs import Jobs
 from sandbox.logs import LogPublisher
 from sandbox.metrics import MetricPublisher
+from sandbox.pipelines import PipelineExecutions
 from sandbox.protocol import Response, answer
 from sandbox.runtime import RuntimeListener
 from sandbox.store import Params, Scope, Stores
@@ -85,6 +90,17 @@ class Engine:
             settings.work_dir / "transform-jobs",
         )
         self.control_plane = ControlPlane(self.stores, self.deployments, self.aws, self.transform_jobs)
+        self.jobs = Jobs(self.aws, self.logs, self.events, settings.clock, settings.work_dir / "jobs")
+        self.pipelines = PipelineExecutions(
+            self.stores, self.control_plane.call, self.aws, self.events, settings.clock
+        )
+        for api in (
+            ProcessingJobApi(self.stores, self.jobs),
+            TrainingJobApi(self.stores, self.jobs),
+            ModelPackages(self.stores, self.events),
+            PipelineExecutionApi(self.stores, self.pipelines),
+        ):
+            self.control_plane.add_operations(api.operations)
         self.autoscaling = ApplicationAutoScaling(self.control_plane, self.aws, settings.clock)
         self.runtime = RuntimeListener(
             settings, self.stores, self.metrics, self.logs, self.aws, queues=self.queues
@@ -182,6 +198,8 @@ class Engine:
         await self.autoscaling.stop()
         await self.deployments.stop()
         await self.transform_jobs.close()
+        await self.pipelines.close()
+        await self.jobs.close()
         await self.events.stop()
         await self.functions.stop()
         await self.queues.stop()

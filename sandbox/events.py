@@ -85,6 +85,19 @@ class EventPublisher:
         tags = self._stores.of(job.scope).tags.get(job.arn, {})
         self._publish(job.scope, TRANSFORM_JOB_CHANGE, job.arn, transform_job(job, tags))
 
+    def publish_change(self, scope: Scope, detail_type: str, arn: str, detail: Params) -> None:
+        """Tell EventBridge of a change of another resource; returns at once.
+
+        Args:
+            scope: Account and Region of the bus.
+            detail_type: Kind of change.
+            arn: ARN of the resource; its tags become the detail's Tags where the detail has a place for them.
+            detail: JSON.
+        """
+        if "Tags" in detail:
+            detail = detail | {"Tags": dict(self._stores.of(scope).tags.get(arn, {}))}
+        self._publish(scope, detail_type, arn, detail)
+
     def _publish(self, scope: Scope, detail_type: str, arn: str, detail: Params) -> None:
         event = Event(scope, detail_type, arn, json.dumps(detail, ensure_ascii=False))
         queue = self._queues.get(arn)

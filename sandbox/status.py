@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,8 @@ def _kind(process: psutil.Process, state: State) -> str:
     command = process.cmdline()
     if any("model_server" in word for word in command):
         return "model server"
+    if f"{os.sep}work{os.sep}jobs{os.sep}" in process.cwd():
+        return "job"
     return Path(command[0]).name if command else process.name()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from sandbox.fleet import Fleet
+    from sandbox.pipelines.records import Execution
     from sandbox.serverless import ServerlessSize
     from sandbox.traffic import Routes
 
@@ -45,6 +46,45 @@ class Record:
     request: Params
     created_at: datetime
     modified_at: datetime
+
+
+@dataclass
+class Job:
+    """A processing or training job.
+
+    Args:
+        kind: ``ProcessingJob`` or ``TrainingJob``, as in the names of the API's members.
+        name: Its name as given.
+        arn: Its ARN.
+        scope: Account and Region.
+        request: The validated request, without its tags.
+        created_at: Creation time, UTC.
+        modified_at: When its status changed last, UTC.
+        status: ``InProgress``, ``Completed``, ``Failed``, ``Stopping`` or ``Stopped``.
+        transitions: SecondaryStatusTransitions of a training job; the last one is its SecondaryStatus.
+        failure_reason: Why it is Failed.
+        exit_message: What a processing container left in ``/opt/ml/output/message``.
+        started_at: When its container started, UTC.
+        ended_at: When it came to its end, UTC.
+        metrics: FinalMetricDataList of a training job.
+        artifacts: S3 URI of the model of a training job.
+    """
+
+    kind: str
+    name: str
+    arn: str
+    scope: Scope
+    request: Params
+    created_at: datetime
+    modified_at: datetime
+    status: str = "InProgress"
+    transitions: list[Params] = field(default_factory=list)
+    failure_reason: str | None = None
+    exit_message: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    metrics: list[Params] = field(default_factory=list)
+    artifacts: str = ""
 
 
 class Stage(NamedTuple):
@@ -182,9 +222,16 @@ class TransformJob:
 
 @dataclass
 class Store:
-    """All records of one account and Region; endpoints and transform jobs are keyed by name in lower case."""
+    """All records of one account and Region; names of endpoints and jobs are keyed in lower case.
+
+    Model packages and executions of pipelines are keyed by ARN.
+    """
 
     models: dict[str, Record] = field(default_factory=dict)
+    model_packages: dict[str, Record] = field(default_factory=dict)
+    processing_jobs: dict[str, Job] = field(default_factory=dict)
+    training_jobs: dict[str, Job] = field(default_factory=dict)
+    pipeline_executions: dict[str, Execution] = field(default_factory=dict)
     endpoint_configs: dict[str, Record] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     model_package_groups: dict[str, Record] = field(default_factory=dict)

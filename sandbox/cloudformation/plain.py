@@ -1,4 +1,4 @@
-"""Resource types that are there as soon as they are created: models, configurations, groups, pipelines."""
+"""Resource types that are there as soon as they are created: models, configurations, packages, pipelines."""
 
 from __future__ import annotations
 
@@ -110,6 +110,61 @@ class ModelPackageGroup:
         )
 
 
+class ModelPackage:
+    """AWS::SageMaker::ModelPackage; its physical id is its ARN."""
+
+    type_name = "AWS::SageMaker::ModelPackage"
+    replaced_by = (
+        "ClientToken",
+        "Domain",
+        "DriftCheckBaselines",
+        "InferenceSpecification",
+        "MetadataProperties",
+        "ModelMetrics",
+        "ModelPackageDescription",
+        "ModelPackageGroupName",
+        "SamplePayloadUrl",
+        "SecurityConfig",
+        "SourceAlgorithmSpecification",
+        "Task",
+        "ValidationSpecification",
+    )
+    taggable = True
+    _updated = ("ApprovalDescription", "CustomerMetadataProperties", "ModelApprovalStatus")
+
+    def create(self, logical_id: str, properties: Params, stack: str, api: Api) -> Made:
+        """CreateModelPackage."""
+        given = {name: value for name, value in properties.items() if name != "ApprovalDescription"}
+        return self._made(api.sagemaker("CreateModelPackage", **given)["ModelPackageArn"], api)
+
+    def update(self, physical_id: str, old: Params, new: Params, api: Api) -> Made:
+        """UpdateModelPackage, and the tags."""
+        changed = {name: new[name] for name in self._updated if name in new and new[name] != old.get(name)}
+        before, after = (each.get("CustomerMetadataProperties") or {} for each in (old, new))
+        dropped = sorted(before.keys() - after.keys())
+        if dropped:
+            changed["CustomerMetadataPropertiesToRemove"] = dropped
+        if changed:
+            api.sagemaker("UpdateModelPackage", ModelPackageArn=physical_id, **changed)
+        change_tags(physical_id, old, new, api)
+        return self._made(physical_id, api)
+
+    def delete(self, physical_id: str, properties: Params, api: Api) -> None:
+        """DeleteModelPackage."""
+        unless_gone(api, lambda: api.sagemaker("DeleteModelPackage", ModelPackageName=physical_id))
+
+    def _made(self, arn: str, api: Api) -> Made:
+        described = api.sagemaker("DescribeModelPackage", ModelPackageName=arn)
+        return Made(
+            arn,
+            {
+                "ModelPackageArn": arn,
+                "CreationTime": described["CreationTime"].isoformat(),
+                "ModelPackageStatus": described["ModelPackageStatus"],
+            },
+        )
+
+
 class Pipeline:
     """AWS::SageMaker::Pipeline; its physical id is its name."""
 
@@ -185,5 +240,6 @@ PLAIN_RESOURCES = (
         ),
     ),
     ModelPackageGroup(),
+    ModelPackage(),
     Pipeline(),
 )

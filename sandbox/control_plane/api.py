@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
 
 from sandbox.aws import LocalAws
 from sandbox.control_plane.endpoint_configs import EndpointConfigs
@@ -11,12 +10,11 @@ from sandbox.control_plane.endpoints import DeploymentService, Endpoints, Scalin
 from sandbox.control_plane.models import Models
 from sandbox.control_plane.pipelines import Pipelines
 from sandbox.control_plane.registry import ModelPackageGroups
+from sandbox.control_plane.resources import Operation
 from sandbox.control_plane.tags import Tags
 from sandbox.control_plane.transform_jobs import TransformJobApi, TransformService
 from sandbox.store import Params, Scope, Stores
 from sandbox.validation import ApiModel
-
-Operation = Callable[[Params, Scope], Params | Awaitable[Params]]
 
 
 class ControlPlane:
@@ -62,12 +60,14 @@ class ControlPlane:
             "DescribeModelPackageGroup": groups.describe,
             "ListModelPackageGroups": groups.list,
             "DeleteModelPackageGroup": groups.delete,
+            "PutModelPackageGroupPolicy": groups.put_policy,
+            "GetModelPackageGroupPolicy": groups.get_policy,
+            "DeleteModelPackageGroupPolicy": groups.delete_policy,
             "CreatePipeline": pipelines.create,
             "UpdatePipeline": pipelines.update,
             "DescribePipeline": pipelines.describe,
             "ListPipelines": pipelines.list,
             "DeletePipeline": pipelines.delete,
-            "StartPipelineExecution": pipelines.start,
             "CreateTransformJob": transforms.create,
             "DescribeTransformJob": transforms.describe,
             "ListTransformJobs": transforms.list,
@@ -89,6 +89,11 @@ class ControlPlane:
         self._model.require(operation)
         answer = self.operations[operation](self._model.validate(operation, params), scope)
         return await answer if inspect.isawaitable(answer) else answer
+
+    def add_operations(self, operations: dict[str, Operation]) -> None:
+        """Have further operations; those of a name that is there already are replaced."""
+        self.operations |= operations
+        self._model = ApiModel("sagemaker", self.operations)
 
     def watch_scaling(self, registry: ScalingRegistry) -> None:
         """Ask a registry of scalable targets before endpoints change, and tell it when they go."""

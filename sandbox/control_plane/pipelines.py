@@ -1,16 +1,17 @@
-"""CreatePipeline, UpdatePipeline, DescribePipeline, ListPipelines, DeletePipeline. Executions are refused."""
+"""CreatePipeline, UpdatePipeline, DescribePipeline, ListPipelines, DeletePipeline."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Any
+from datetime import datetime
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sandbox.aws import LocalAws
 from sandbox.control_plane.resources import answer_page, arn_of, invalid, list_resources, new_record, now
 from sandbox.errors import ServiceError
+from sandbox.pipelines.definition import check_definition
+from sandbox.pipelines.records import EXECUTING, STOPPING
 from sandbox.store import Params, Record, Scope, Store, Stores
 
 _DESCRIBED = (
@@ -48,9 +49,11 @@ class Pipelines:
 
     async def update(self, params: Params, scope: Scope) -> Params:
         """UpdatePipeline: what is not given stays."""
-        _find(self._stores.of(scope), params["PipelineName"], scope)
+        find_pipeline(self._stores.of(scope), params["PipelineName"], scope)
         definition = await self._definition(params, scope)
-        record = _find(self._stores.of(scope), params["PipelineName"], scope)  # may have gone meanwhile
+        record = find_pipeline(
+            self._stores.of(scope), params["PipelineName"], scope
+        )  # may have gone meanwhile
         record.request |= {name: value for name, value in params.items() if name != "PipelineName"}
         if definition is not None:
             record.request["PipelineDefinition"] = definition
@@ -59,7 +62,7 @@ class Pipelines:
 
     async def describe(self, params: Params, scope: Scope) -> Params:
         """DescribePipeline, by name or ARN."""
-        record = _find(self._stores.of(scope), params["PipelineName"], scope)
+        record = find_pipeline(self._stores.of(scope), params["PipelineName"], scope)
         if "PipelineVersionId" in params:
             raise invalid(
                 "The sandbox keeps only the latest version of a pipeline: leave PipelineVersionId out."
@@ -72,11 +75,13 @@ class Pipelines:
             "LastModifiedTime": record.modified_at,
             "CreatedBy": {},
             "LastModifiedBy": {},
+            **_last_run("LastRunTime", self._stores.of(scope), record),
         }
 
     async def list(self, params: Params, scope: Scope) -> Params:
         """ListPipelines."""
-        pipelines = self._stores.of(scope).pipelines
+        store = self._stores.of(scope)
+        pipelines = store.pipelines
         prefix = params.get("PipelineNamePrefix", "")
         renamed = {"CreatedAfter": "CreationTimeAfter", "CreatedBefore": "CreationTimeBefore"}
         page, token = list_resources(
@@ -90,6 +95,7 @@ class Pipelines:
                 "PipelineArn": record.arn,
                 "CreationTime": record.created_at,
                 "LastModifiedTime": record.modified_at,
+                **_last_run("LastExecutionTime", store, pipelines[record.name]),
             }
             for record in page
         ]
@@ -98,18 +104,20 @@ class Pipelines:
     async def delete(self, params: Params, scope: Scope) -> Params:
         """DeletePipeline."""
         store = self._stores.of(scope)
-        record = _find(store, params["PipelineName"], scope)
+        record = find_pipeline(store, params["PipelineName"], scope)
+        running = [
+            execution.arn
+            for execution in store.pipeline_executions.values()
+            if execution.pipeline_arn == record.arn and execution.status in (EXECUTING, STOPPING)
+        ]
+        if running:
+            raise ServiceError(
+                "ConflictException",
+                f"Pipeline {record.name} has executions that run: {', '.join(running)}. Stop them first.",
+            )
         del store.pipelines[record.name]
         store.tags.pop(record.arn, None)
         return {"PipelineArn": record.arn}
-
-    async def start(self, params: Params, scope: Scope) -> Params:
-        """StartPipelineExecution is refused: the sandbox keeps pipelines and does not run them yet."""
-        record = _find(self._stores.of(scope), params["PipelineName"], scope)
-        raise invalid(
-            f"The sandbox keeps the definition of pipeline {record.name} but does not run pipelines yet. "
-            "On AWS an execution would start."
-        )
 
     async def _definition(self, params: Params, scope: Scope) -> str | None:
         text, location = params.get("PipelineDefinition"), params.pop("PipelineDefinitionS3Location", None)
@@ -118,7 +126,7 @@ class Pipelines:
         if location is not None:
             text = await asyncio.to_thread(self._fetch, location, scope)
         if text is not None:
-            _check_definition(text)
+            check_definition(text)
         return text
 
     def _fetch(self, location: Params, scope: Scope) -> str:
@@ -133,16 +141,12 @@ class Pipelines:
             ) from error
 
 
-def _check_definition(text: str) -> None:
-    try:
-        definition: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise invalid(f"Unable to parse pipeline definition. It is not valid JSON: {error}") from error
-    if not isinstance(definition, dict) or not isinstance(definition.get("Steps"), list):
-        raise invalid("Unable to parse pipeline definition. It must be an object with a list of Steps.")
+def find_pipeline(store: Store, name_or_arn: str, scope: Scope) -> Record:
+    """A pipeline by its name or ARN.
 
-
-def _find(store: Store, name_or_arn: str, scope: Scope) -> Record:
+    Raises:
+        ServiceError: There is none.
+    """
     arn = arn_of("pipeline", name_or_arn.rpartition("/")[2], scope)
     for record in store.pipelines.values():
         if record.arn == arn:
@@ -152,3 +156,13 @@ def _find(store: Store, name_or_arn: str, scope: Scope) -> Record:
 
 def _members(record: Record, names: tuple[str, ...]) -> Params:
     return {name: record.request[name] for name in names if name in record.request}
+
+
+def _last_run(member: str, store: Store, record: Record) -> dict[str, datetime]:
+    """When the latest execution of a pipeline started, as a member of an answer."""
+    times = [
+        execution.created_at
+        for execution in store.pipeline_executions.values()
+        if execution.pipeline_arn == record.arn
+    ]
+    return {member: max(times)} if times else {}

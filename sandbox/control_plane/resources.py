@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Protocol
 
 from sandbox.errors import ServiceError
 from sandbox.paging import SortKey, page
 from sandbox.store import Params, Record, Scope, Store
+
+Operation = Callable[[Params, Scope], Params | Awaitable[Params]]
+"""An operation of the API: takes a validated request, gives the answer."""
 
 _DEFAULT_PAGE = 10  # MaxResults of ListEndpoints "defaults to 10"; the other lists behave alike
 _MAX_TAGS = 50  # TagList

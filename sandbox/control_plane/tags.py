@@ -44,6 +44,9 @@ class Tags:
         arn = f"{head}/{name.lower()}"
         kinds = (
             store.models,
+            store.model_packages,
+            store.processing_jobs,
+            store.training_jobs,
             store.endpoint_configs,
             store.endpoints,
             store.model_package_groups,

@@ -74,7 +74,7 @@ def plan(model: Params) -> list[ContainerPlan]:
         hostname = definition.get("ContainerHostname") or f"container-{number}"
         if "Image" not in definition:
             raise FleetFailed(
-                "The sandbox needs the Image of each container; it does not deploy model packages."
+                "The sandbox needs the Image of each container, its own or that of its model package."
             )
         if definition.get("Mode") == "MultiModel":
             raise FleetFailed("The sandbox does not run multi-model containers (Mode MultiModel).")

@@ -81,7 +81,7 @@ def framework_of(image: str, *, among_several: bool = False) -> Framework:
     Raises:
         FleetFailed: The sandbox does not run the image.
     """
-    repository = _repository(image)
+    repository = repository_of(image)
     if repository in _OWN_SERVER:
         raise FleetFailed(
             f"The sandbox does not run image {image}: it starts {_OWN_SERVER[repository]} instead of handler "
@@ -158,7 +158,8 @@ def resolved_image(image: str) -> str:
     return f"{repository}@sha256:{sha256(image.encode()).hexdigest()}"
 
 
-def _repository(image: str) -> str:
+def repository_of(image: str) -> str:
+    """Name of the repository in an image's URI."""
     return image.split("@")[0].rsplit("/", 1)[-1].split(":")[0]
 
 

@@ -197,7 +197,7 @@ def test_pipelines_are_kept_and_updated(sagemaker: Any, world: World, refused: R
     ]
 
     # WHEN its definition comes from S3 now, and its description changes
-    other = json.dumps({"Version": "2020-12-01", "Steps": [{"Name": "train"}]})
+    other = json.dumps({"Version": "2020-12-01", "Parameters": [{"Name": "p"}], "Steps": []})
     world.objects["bucket", "pipeline.json"] = other.encode()
     sagemaker.update_pipeline(
         PipelineName="Train",
@@ -235,21 +235,18 @@ def test_an_unknown_pipeline_is_not_found(sagemaker: Any, refused: Refused) -> N
         sagemaker.describe_pipeline,
         sagemaker.update_pipeline,
         sagemaker.delete_pipeline,
-        sagemaker.start_pipeline_execution,
     ):
         assert refused(call, PipelineName="none") == ("ResourceNotFound", f"Pipeline '{arn}' does not exist.")
 
 
-def test_an_execution_is_refused_in_plain_words(sagemaker: Any, refused: Refused) -> None:
+def test_an_old_version_of_a_pipeline_is_refused_in_plain_words(sagemaker: Any, refused: Refused) -> None:
     # GIVEN a pipeline
     sagemaker.create_pipeline(PipelineName="p", PipelineDefinition=DEFINITION, RoleArn=ROLE)
 
-    # WHEN it is started, or an old version is asked for
-    started = refused(sagemaker.start_pipeline_execution, PipelineName="p")
+    # WHEN an old version is asked for
     versioned = refused(sagemaker.describe_pipeline, PipelineName="p", PipelineVersionId=3)
 
     # THEN the answer says what the sandbox lacks
-    assert "does not run pipelines yet" in started[1]
     assert "keeps only the latest version" in versioned[1]
 
 

@@ -99,6 +99,38 @@ def test_a_group_whose_policy_is_refused_is_taken_back() -> None:
     assert engine.operations[-1] == "DeleteModelPackageGroup"
 
 
+def test_a_model_package_is_approved_in_place() -> None:
+    # GIVEN a version of a group
+    arn = SCOPE.arn("model-package/g/1")
+    described = {"CreationTime": datetime(2026, 11, 24, tzinfo=UTC), "ModelPackageStatus": "Completed"}
+    engine = Engine(CreateModelPackage={"ModelPackageArn": arn}, DescribeModelPackage=described)
+    type_, api = resource("AWS::SageMaker::ModelPackage"), Api(engine, SCOPE)
+    old = {
+        "ModelPackageGroupName": "g",
+        "ModelApprovalStatus": "PendingManualApproval",
+        "CustomerMetadataProperties": {"a": "1", "b": "2"},
+    }
+    made = type_.create("V", old, "S", api)
+
+    # WHEN its approval and metadata change, and it is deleted
+    new = old | {"ModelApprovalStatus": "Approved", "CustomerMetadataProperties": {"b": "3"}}
+    type_.update(made.physical_id, old, new, api)
+    type_.delete(made.physical_id, new, api)
+
+    # THEN Ref is the ARN, and the API hears of what changed only
+    assert made.physical_id == made.attributes["ModelPackageArn"] == arn
+    assert engine.of("CreateModelPackage") == [old]
+    assert engine.of("UpdateModelPackage") == [
+        {
+            "ModelPackageArn": arn,
+            "ModelApprovalStatus": "Approved",
+            "CustomerMetadataProperties": {"b": "3"},
+            "CustomerMetadataPropertiesToRemove": ["a"],
+        }
+    ]
+    assert engine.of("DeleteModelPackage") == [{"ModelPackageName": arn}]
+
+
 def test_a_policy_finds_its_target_by_what_ref_gives() -> None:
     # GIVEN a scalable target, and a policy that names it by Ref
     engine = Engine(

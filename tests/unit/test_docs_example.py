@@ -61,8 +61,23 @@ def test_the_example_of_asynchronous_and_serverless_endpoints_synthesises(tmp_pa
     assert target["MinCapacity"] == 0
 
 
+def test_the_example_of_a_function_synthesises(tmp_path: Path) -> None:
+    # GIVEN the page's example of a function WHEN it is run as an app
+    [code] = [example for example in EXAMPLES if 'cdk.Stack(app, "Quick")' in example]
+    resources = synthesised(code, tmp_path)
+    # THEN its image runs on Graviton, behind an alias that scales and a URL that wants signatures
+    of_kind = {item["Type"]: item["Properties"] for item in resources.values()}
+    assert of_kind["AWS::Lambda::Function"]["PackageType"] == "Image"
+    assert of_kind["AWS::Lambda::Function"]["Architectures"] == ["arm64"]
+    assert of_kind["AWS::Lambda::Alias"]["ProvisionedConcurrencyConfig"] == {
+        "ProvisionedConcurrentExecutions": 2
+    }
+    assert of_kind["AWS::ApplicationAutoScaling::ScalableTarget"]["MaxCapacity"] == 10
+    assert of_kind["AWS::Lambda::Url"]["AuthType"] == "AWS_IAM"
+
+
 def test_no_example_of_the_constructs_page_is_left_out() -> None:
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
 
 
 def test_the_example_of_a_batch_workflow_synthesises(tmp_path: Path) -> None:
