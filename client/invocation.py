@@ -28,6 +28,7 @@ class Answer:
         latency_ms: Milliseconds from the call to the last byte, as this client saw them.
         first_byte_ms: Milliseconds to the first part of a streamed answer; None if it was not streamed.
         parts: Parts that a streamed answer came in; None if it was not streamed.
+        init_ms: Milliseconds that a Lambda environment was started in for this call; None if one was there.
     """
 
     body: bytes
@@ -36,6 +37,7 @@ class Answer:
     latency_ms: float
     first_byte_ms: float | None = None
     parts: int | None = None
+    init_ms: float | None = None
 
 
 @dataclass(frozen=True)

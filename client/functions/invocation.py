@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from base64 import b64decode
 from urllib.parse import urlsplit
 
 from botocore.auth import SigV4Auth
@@ -18,6 +20,8 @@ from client.patterns import DeployedPattern
 from client.payloads import Payload, media_type
 
 _JSON = "application/json"
+# of the line REPORT (Lambda developer guide, logs)
+_INIT_DURATION = re.compile(r"^REPORT .*\bInit Duration: ([\d.]+) ms", re.MULTILINE)
 # what a front's requests are signed for (Lambda developer guide, function URLs; API Gateway guide, IAM)
 _SIGNED_FOR = {"function_url": "lambda", "http_api": "execute-api"}
 
@@ -40,7 +44,10 @@ def invoke_function(connection: Connection, deployed: DeployedPattern, payload: 
         )
     start = time.perf_counter()
     try:
-        answer = connection.client("lambda").invoke(FunctionName=function_arn(deployed), Payload=payload.body)
+        # only the log says whether an environment had to be started
+        answer = connection.client("lambda").invoke(
+            FunctionName=function_arn(deployed), Payload=payload.body, LogType="Tail"
+        )
         body = answer["Payload"].read()
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") == "ResourceNotFoundException":
@@ -52,7 +59,8 @@ def invoke_function(connection: Connection, deployed: DeployedPattern, payload: 
     if answer.get("FunctionError"):
         raise UserError(f"The function failed: {_failure(body)}", _logs(deployed))
     version = str(answer.get("ExecutedVersion") or "")
-    return Answer(body, _JSON, version, (time.perf_counter() - start) * 1000)
+    latency_ms = (time.perf_counter() - start) * 1000
+    return Answer(body, _JSON, version, latency_ms, init_ms=_init_ms(answer.get("LogResult", "")))
 
 
 def invoke_http(
@@ -104,6 +112,12 @@ def function_arn(deployed: DeployedPattern) -> str:
         f"Stack {deployed.stack_name} names no function in its outputs; it is {deployed.stack_status}",
         "If its deployment failed, look at the stack's events, correct the cause, deploy again.",
     )
+
+
+def _init_ms(log_result: str) -> float | None:
+    """What the report at a log's end says of the start of an environment; None if there was none."""
+    found = _INIT_DURATION.search(b64decode(log_result).decode(errors="replace"))
+    return float(found[1]) if found else None
 
 
 def _failure(body: bytes) -> str:

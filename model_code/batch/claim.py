@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import claims
 from environment import settings
 from failures import NoInput
-from inputs import find, ranges_of
+from inputs import Object, find, ranges_of
 from objects import write_json
 from plan import MAX_JOB_NAME, Files, Range
 
 _SHOWN = 5
+_THREADS = 16
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -31,18 +35,11 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         NoInput: There is nothing to score.
     """
     found = list({one.place: one for one in find(str(event["input"]))}.values())
-    plan = [ranges_of(one, 0) for one in found]
-    if all(ranges[0].problem for ranges in plan):
-        told = [f"{ranges[0].source}: {ranges[0].problem}" for ranges in plan[:_SHOWN]]
-        more = f"; and {len(plan) - _SHOWN:,} more" if len(plan) > _SHOWN else ""
-        raise NoInput(f"No file can be scored. {'; '.join(told)}{more}. Put it right, and start again.")
     name = job_name(event["execution_name"], event["execution_arn"])
     taken = claims.take(
         found, execution_arn=event["execution_arn"], job_name=name, force=bool(event["force"])
     )
-    ranges: list[Range] = []
-    for one in taken:
-        ranges += ranges_of(one, len(ranges))
+    ranges = _plan(taken)
     files = Files(name)
     write_json(files.claims, {str(one.place): claims.key_of(one) for one in taken})
     write_json(files.ranges, [wanted.as_dict() for wanted in ranges])
@@ -56,6 +53,22 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         "output_uri": str(files.output_folder),
         "started_at": event["started_at"],
     }
+
+
+def _plan(taken: Sequence[Object]) -> list[Range]:
+    """The ranges of all objects, numbered through.
+
+    Raises:
+        NoInput: None of them can be read. Their claims are taken over, as the execution ends with this.
+    """
+    with ThreadPoolExecutor(_THREADS) as threads:  # it reads the headers of delimited files
+        plan = list(threads.map(ranges_of, taken))
+    if plan and all(ranges[0].problem for ranges in plan):
+        told = [f"{ranges[0].source}: {ranges[0].problem}" for ranges in plan[:_SHOWN]]
+        more = f"; and {len(plan) - _SHOWN:,} more" if len(plan) > _SHOWN else ""
+        raise NoInput(f"No file can be scored. {'; '.join(told)}{more}. Put it right, and start again.")
+    every = (wanted for ranges in plan for wanted in ranges)
+    return [replace(wanted, index=index) for index, wanted in enumerate(every)]
 
 
 def job_name(execution_name: str, execution_arn: str) -> str:

@@ -74,13 +74,8 @@ def find(uri: str) -> list[Object]:
     return found
 
 
-def ranges_of(found: Object, first_index: int) -> list[Range]:
-    """The ranges of an object; one with a ``problem`` if it cannot be read at all.
-
-    Args:
-        found: The object.
-        first_index: Index of its first range.
-    """
+def ranges_of(found: Object) -> list[Range]:
+    """The ranges of an object, numbered from 0; one with a ``problem`` if it cannot be read at all."""
     place, size = found.place, found.size
     common: dict[str, Any] = {
         "bucket": place.bucket, "key": place.key, "etag": found.etag, "size": size,
@@ -98,10 +93,10 @@ def ranges_of(found: Object, first_index: int) -> list[Range]:
         header, problem = _header(found, FORMATS[ending], packed)
     common |= {"format": FORMATS[ending] if ending else "", "gzip": packed, "header": header}
     if problem:
-        return [Range(index=first_index, start=0, end=size, problem=problem, **common)]
+        return [Range(index=0, start=0, end=size, problem=problem, **common)]
     step = size if packed else settings().range_bytes
     return [
-        Range(index=first_index + number, start=start, end=min(start + step, size), **common)
+        Range(index=number, start=start, end=min(start + step, size), **common)
         for number, start in enumerate(range(0, size, step))
     ]
 

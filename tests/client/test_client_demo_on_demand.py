@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from client.async_inference.progress import Instances
 from client.async_inference.results import COMPLETED, FAILED
 from client.async_inference.results import Result as Ended
 from client.async_inference.sending import Request
-from client.demos import serverless
+from client.demos import lambda_inference, serverless
 from client.demos.async_inference import Detected
 from client.detections import DetectedFrame, Detection, Detections
 from tests.client.fakes import VERDICTS, RuntimeServer, ScriptedAws, endpoint, stack
@@ -102,6 +103,23 @@ def test_an_endpoint_that_throttles_nobody_fails_the_demo(on_demand: RuntimeServ
     assert "none was throttled" in result.stderr
 
 
+def reported(inits: list[float | None]) -> Callable[[Any], dict[str, Any]]:
+    """Answers whose logs tell in turn what the start of an environment took; the last one again and again."""
+    left = list(inits)
+
+    def answer(_: Any) -> dict[str, Any]:
+        init = left.pop(0) if len(left) > 1 else left[0]
+        words = "START RequestId: 1\nREPORT RequestId: 1\tDuration: 2.00 ms\t"
+        words += f"Init Duration: {init:.2f} ms\t\n" if init is not None else "\n"
+        return {
+            "Payload": io.BytesIO(VERDICTS),
+            "ExecutedVersion": "3",
+            "LogResult": b64encode(words.encode()).decode(),
+        }
+
+    return answer
+
+
 @pytest.fixture
 def function(aws: ScriptedAws, runtime: RuntimeServer) -> RuntimeServer:
     """A function behind a URL that wants signatures."""
@@ -120,7 +138,8 @@ def function(aws: ScriptedAws, runtime: RuntimeServer) -> RuntimeServer:
     )
     aws.answers["GetAlias"] = {"FunctionVersion": "3"}
     aws.answers["GetFunctionConfiguration"] = {"State": "Active", "LastUpdateStatus": "Successful"}
-    aws.answers["Invoke"] = lambda _: {"Payload": io.BytesIO(VERDICTS), "ExecutedVersion": "3"}
+    aws.answers["Invoke"] = reported([180.0, None])
+    aws.fail("GetProvisionedConcurrencyConfig", "ProvisionedConcurrencyConfigNotFoundException", "none")
 
     async def respond(request: web.Request) -> web.StreamResponse:
         if "Authorization" not in request.headers:
@@ -132,14 +151,55 @@ def function(aws: ScriptedAws, runtime: RuntimeServer) -> RuntimeServer:
 
 
 @pytest.mark.usefixtures("function")
-def test_a_function_is_called_both_ways_and_refuses_the_unsigned(run: Run) -> None:
-    result, for_programs = run("demo", "lambda"), run("demo", "lambda", "--json")
+def test_a_function_is_called_both_ways_and_refuses_the_unsigned(aws: ScriptedAws, run: Run) -> None:
+    result = run("demo", "lambda")
+    aws.answers["Invoke"] = reported([180.0, None])
+    for_programs = run("demo", "lambda", "--json")
     assert (result.exit_code, for_programs.exit_code) == (0, 0), result.stderr
-    for words in ("Lambda API, first call", "HTTP, signed", "refused (403)", "What to try next"):
+    for words in (
+        "Lambda API, first call",
+        "cold: 180 ms",
+        "warm",
+        "HTTP, signed",
+        "refused (403)",
+        "What to try next",
+    ):
         assert words in result.stdout
     found = json.loads(for_programs.stdout)
     assert [one["labels"] for one in found["calls"]] == [["positive", "negative"]] * 4
+    assert [one["init_ms"] for one in found["calls"]] == [180.0, None, None, None]
     assert found["unsigned_status"] == 403
+
+
+@pytest.mark.usefixtures("function")
+@pytest.mark.parametrize(
+    ("inits", "status", "words"),
+    [
+        ([None, 170.0, None], 0, ""),  # one was warm still: the demo waits until it is gone
+        ([None], 1, "first call was not cold"),
+        ([180.0, 170.0], 1, "next call was not warm"),
+    ],
+)
+def test_a_cold_call_comes_first_and_a_warm_one_next(
+    aws: ScriptedAws,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    inits: list[float | None],
+    status: int,
+    words: str,
+) -> None:
+    monkeypatch.setattr(lambda_inference, "_PAUSE_SECONDS_SANDBOX", 0)
+    aws.answers["Invoke"] = reported(inits)
+    result = run("demo", "lambda")
+    assert result.exit_code == status, result.stderr
+    assert words in result.stderr
+
+
+@pytest.mark.usefixtures("function")
+def test_with_environments_started_ahead_no_call_need_be_cold(aws: ScriptedAws, run: Run) -> None:
+    aws.answers["GetProvisionedConcurrencyConfig"] = {"Status": "READY"}
+    aws.answers["Invoke"] = reported([None])
+    assert run("demo", "lambda").exit_code == 0
 
 
 def test_a_front_that_is_open_to_all_fails_the_demo(function: RuntimeServer, run: Run) -> None:
@@ -150,8 +210,9 @@ def test_a_front_that_is_open_to_all_fails_the_demo(function: RuntimeServer, run
 
 
 @pytest.mark.usefixtures("function")
-def test_ways_that_differ_fail_the_demo(aws: ScriptedAws, run: Run) -> None:
+def test_ways_that_differ_fail_the_demo(aws: ScriptedAws, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     other = json.dumps([{"label": "positive", "score": 0.6}, {"label": "negative", "score": 0.6}]).encode()
+    monkeypatch.setattr(lambda_inference, "_PAUSE_SECONDS_SANDBOX", 0)
     aws.answers["Invoke"] = lambda _: {"Payload": io.BytesIO(other)}
     result = run("demo", "lambda")
     assert result.exit_code == 1

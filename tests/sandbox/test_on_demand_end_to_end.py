@@ -122,10 +122,12 @@ def test_a_function_answers_both_ways_alike_and_status_sees_trouble(lambda_infer
     # WHEN the demo calls it directly and over HTTP, signed and unsigned
     found = demo(lambda_inference, "lambda")
 
-    # THEN all signed calls answer alike, the unsigned one is refused
+    # THEN the first call was cold, the next warm, all signed calls answer alike, the unsigned one is refused
     assert found["ok"] is True
     assert {tuple(one["labels"]) for one in found["calls"]} == {("positive", "negative")}
     assert len(found["calls"]) == 4
+    assert found["calls"][0]["init_ms"] > 0
+    assert found["calls"][1]["init_ms"] is None
     assert found["unsigned_status"] == 403
     assert status(lambda_inference, "lambda") == 0
 
