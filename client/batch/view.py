@@ -128,6 +128,9 @@ def show_set_aside(rows: Sequence[SetAside], total: int) -> None:
 
 def show_confusion(confusion: Confusion, picture: str) -> None:
     """Accuracy, and the confusion matrix."""
+    if not confusion.total:
+        _line("accuracy", "unknown: no row has a label and an answer of its own")
+        return
     _line(
         "accuracy", f"{100 * confusion.accuracy:.2f} %", f" of {confusion.total:,} rows whose label is known"
     )

@@ -117,6 +117,25 @@ def test_a_program_gets_the_same_as_json(workflow: BatchWorkflow, run: Run, revi
     assert not list(reviews.parent.glob("*.png"))
 
 
+def test_where_no_row_can_be_compared_a_person_is_still_told_what_was_set_aside(
+    workflow: BatchWorkflow, run: Run, tmp_path: Path
+) -> None:
+    # GIVEN a file none of whose rows has an id
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"document": "an id is missing", "label": 1}\n', encoding="utf-8")
+    workflow.ending["output"] = json.dumps(report(input_rows=1, landed=0, in_table=0))
+
+    # WHEN it is run
+    result = run("batch", "run", str(path))
+
+    # THEN the counts and the reasons are there, no accuracy is, and nothing is drawn
+    assert result.exit_code == 0, result.stderr
+    assert "0 landed + 1 set aside" in result.stdout
+    assert "document is empty" in result.stdout
+    assert "accuracy    unknown" in result.stdout
+    assert not list(tmp_path.glob("*.png"))
+
+
 def test_what_was_sent_before_is_not_sent_again(workflow: BatchWorkflow, run: Run, reviews: Path) -> None:
     # GIVEN a file that was run, and a workflow that finds nothing new in it
     run("batch", "run", str(reviews), "--no-picture")
