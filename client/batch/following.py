@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +49,7 @@ class Progress:
         parts: Parts of the input; 0 until they are planned.
         prepared: Records that are fit for the model, as far as they are counted.
         landed: Records whose end is known: landed, set aside, or there before.
-        done_parts: Parts that have been through the phase.
+        done_parts: Parts that have been through the phase: checked, answered by the model, or landed.
     """
 
     phase: str = "Claim"
@@ -164,7 +164,7 @@ class _Tracker:
 
     def __init__(self, connection: Connection, workflow: Workflow, execution: Execution) -> None:
         self._connection, self._execution = connection, execution
-        self._results = workflow.output.bucket
+        self._output, self._results = workflow.output, workflow.output.bucket
         self._progress = Progress()
         self._job = ""
         self._counted: dict[str, set[str]] = {"prepared": set(), "landed": set()}
@@ -203,18 +203,26 @@ class _Tracker:
             progress.landed += sum(
                 report.get(name, 0) for name in ("landed", "same", "superseded", "quarantined")
             )
-        progress.done_parts = len(self._counted["landed" if progress.phase == "Land" else "prepared"])
+        if progress.phase == "Transform":
+            # a transform job writes an object's answers when it has all of them
+            progress.done_parts = sum(
+                key.endswith(".out") for key in self._keys(f"{self._output.key}{self._job}/")
+            )
+        else:
+            progress.done_parts = len(self._counted["landed" if progress.phase == "Land" else "prepared"])
 
     def _new_reports(self, kind: str) -> list[dict[str, Any]]:
-        prefix = f"work/{self._job}/{kind}-reports/"
-        pages = self._connection.client("s3").get_paginator("list_objects_v2")
         found = []
-        for page in pages.paginate(Bucket=self._results, Prefix=prefix):
-            for entry in page.get("Contents", []):
-                if entry["Key"] not in self._counted[kind]:
-                    self._counted[kind].add(entry["Key"])
-                    found.append(json.loads(self._read(Place(self._results, entry["Key"]))))
+        for key in self._keys(f"work/{self._job}/{kind}-reports/"):
+            if key not in self._counted[kind]:
+                self._counted[kind].add(key)
+                found.append(json.loads(self._read(Place(self._results, key))))
         return found
+
+    def _keys(self, prefix: str) -> Iterator[str]:
+        pages = self._connection.client("s3").get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=self._results, Prefix=prefix):
+            yield from (entry["Key"] for entry in page.get("Contents", []))
 
     def _read(self, place: Place) -> bytes:
         answer = self._connection.client("s3").get_object(Bucket=place.bucket, Key=place.key)

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from client.connection import Connection
 from client.errors import UserError
 from client.patterns import DeployedPattern
@@ -16,6 +18,17 @@ from client.patterns import DeployedPattern
 CHUNK = 100
 
 _ATTEMPTS = 8
+# of the Data API: a cluster that was paused wakes up, or others ask at the same time
+_BUSY = frozenset(
+    {
+        "DatabaseResumingException",
+        "DatabaseUnavailableException",
+        "ServiceUnavailableError",
+        "ThrottlingException",
+    }
+)
+# half a minute in all: what a paused cluster takes to wake (Aurora User Guide, auto-pause and resume)
+_WAKING_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)
 _COLUMNS = ("record_id", "answer", "job", "job_started_at", "source", "source_offset")
 
 
@@ -102,16 +115,39 @@ def _of_item(item: Mapping[str, Any]) -> ScoredRow:
 
 
 def _from_database(connection: Connection, outputs: Mapping[str, str], ids: Sequence[str]) -> list[ScoredRow]:
+    try:
+        return [_of_fields(fields) for fields in _select(connection, outputs, ids)]
+    except ClientError as error:
+        said = str(error)
+        # whoever lands rows first makes the table: none has landed
+        if "SQLState: 42P01" in said:
+            return []
+        # the Data API gives back 1 MiB at most
+        if "response size limit" not in said or len(ids) == 1:
+            raise
+    half = len(ids) // 2
+    return [row for some in (ids[:half], ids[half:]) for row in _from_database(connection, outputs, some)]
+
+
+def _select(connection: Connection, outputs: Mapping[str, str], ids: Sequence[str]) -> Sequence[Any]:
     names = {f"id{number}": one for number, one in enumerate(ids)}
-    answer = connection.client("rds-data").execute_statement(
-        resourceArn=outputs["ClusterArn"],
-        secretArn=outputs["SecretArn"],
-        database=outputs["Database"],
-        sql=f"SELECT {', '.join(_COLUMNS)} FROM predictions "  # noqa: S608  (parameters, by name)
-        f"WHERE record_id IN ({', '.join(f':{name}' for name in names)})",
-        parameters=[{"name": name, "value": {"stringValue": one}} for name, one in names.items()],
-    )
-    return [_of_fields(fields) for fields in answer["records"]]
+    pauses = iter(_WAKING_SECONDS)
+    while True:
+        try:
+            answer = connection.client("rds-data").execute_statement(
+                resourceArn=outputs["ClusterArn"],
+                secretArn=outputs["SecretArn"],
+                database=outputs["Database"],
+                sql=f"SELECT {', '.join(_COLUMNS)} FROM predictions "  # noqa: S608  (parameters, by name)
+                f"WHERE record_id IN ({', '.join(f':{name}' for name in names)})",
+                parameters=[{"name": name, "value": {"stringValue": one}} for name, one in names.items()],
+            )
+            return list(answer["records"])
+        except ClientError as error:
+            pause = next(pauses, None)
+            if pause is None or error.response.get("Error", {}).get("Code") not in _BUSY:
+                raise
+        time.sleep(pause)
 
 
 def _of_fields(fields: Sequence[Mapping[str, Any]]) -> ScoredRow:

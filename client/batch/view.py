@@ -128,6 +128,9 @@ def show_set_aside(rows: Sequence[SetAside], total: int) -> None:
 
 def show_confusion(confusion: Confusion, picture: str) -> None:
     """Accuracy, and the confusion matrix."""
+    if not confusion.total:
+        _line("accuracy", "unknown: no row has a label and an answer of its own")
+        return
     _line(
         "accuracy", f"{100 * confusion.accuracy:.2f} %", f" of {confusion.total:,} rows whose label is known"
     )
@@ -196,7 +199,7 @@ def _phase_line(progress: Progress) -> str:
 def _total(progress: Progress) -> float | None:
     if progress.phase == "Land":
         return progress.prepared or None
-    return progress.parts if progress.phase == "Prepare" and progress.parts else None
+    return progress.parts if progress.phase in ("Prepare", "Transform") and progress.parts else None
 
 
 def _done(progress: Progress) -> float:
@@ -210,8 +213,12 @@ def _rate(progress: Progress, seconds: float) -> float:
 
 def _words(progress: Progress, rate: float) -> str:
     count = progress.landed if progress.phase == "Land" else progress.prepared
-    words = f"{count:,} records" if count else ""
-    return f"{words}, {rate:,.0f}/s" if rate and words else words
+    words = [f"{count:,} records"] if count else []
+    if progress.phase == "Transform" and progress.parts:
+        words.append(f"{progress.done_parts:,} of {progress.parts:,} parts")
+    elif count and rate:
+        words.append(f"{rate:,.0f}/s")
+    return ", ".join(words)
 
 
 def _percent(share: float | None) -> str:

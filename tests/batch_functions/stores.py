@@ -25,9 +25,10 @@ class Row(NamedTuple):
 
 
 class Store(Protocol):
-    """A store with its sink."""
+    """A store with its sink, and what a stack's outputs say of it."""
 
     sink: Any
+    outputs: dict[str, str]
 
     def rows(self) -> dict[str, Row]:
         """All rows by id."""
@@ -51,6 +52,7 @@ class DynamoDbStore:
 
     def __init__(self, batch: SimpleNamespace, table: str) -> None:
         self._table, self._client = table, boto3.client("dynamodb")
+        self.outputs = {"TableName": table}
         self._used = batch.environment.client("dynamodb")
         text = [{"AttributeName": name, "AttributeType": "S"} for name in ("record_id", "job_shard")]
         key = {"AttributeName": "record_id", "KeyType": "HASH"}
@@ -135,11 +137,10 @@ class PostgreSqlStore:
         self._table = batch.postgresql.TABLE
         api.rows(f"DROP TABLE IF EXISTS {self._table}")
         api.failures.clear()
-        self.sink = batch.postgresql.PostgreSql(
-            cluster_arn="arn:aws:rds:ap-northeast-2:000000000000:cluster:batch",
-            secret_arn="arn:aws:secretsmanager:ap-northeast-2:000000000000:secret:batch",
-            database="batch",
-        )
+        cluster = "arn:aws:rds:ap-northeast-2:000000000000:cluster:batch"
+        secret = "arn:aws:secretsmanager:ap-northeast-2:000000000000:secret:batch"
+        self.outputs = {"ClusterArn": cluster, "SecretArn": secret, "Database": "batch"}
+        self.sink = batch.postgresql.PostgreSql(cluster_arn=cluster, secret_arn=secret, database="batch")
 
     def rows(self) -> dict[str, Row]:
         found = self._api.rows(

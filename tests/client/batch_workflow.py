@@ -39,6 +39,7 @@ class BatchWorkflow:
         self.started: list[dict[str, Any]] = []
         self.ending: dict[str, Any] = {"status": "SUCCEEDED", "output": json.dumps(report())}
         self.looks_before_the_end = 0
+        self.state = "Land"
         self._aws = aws
         aws.deploy(stack("batch", "BatchInference", outputs=OUTPUTS if outputs is None else outputs))
         aws.answers |= {
@@ -110,7 +111,7 @@ class BatchWorkflow:
                     "timestamp": STARTED,
                     "type": "MapStateEntered",
                     "id": 9,
-                    "stateEnteredEventDetails": {"name": "Land", "input": json.dumps(state)},
+                    "stateEnteredEventDetails": {"name": self.state, "input": json.dumps(state)},
                 }
             ]
         }

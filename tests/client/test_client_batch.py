@@ -15,6 +15,10 @@ from typer.testing import Result
 from client.batch import following
 from client.batch.accuracy import Confusion
 from client.batch.files import open_rows
+from client.batch.places import Workflow
+from client.batch.sending import start
+from client.connection import Connection
+from client.patterns import find_pattern
 from tests.client.batch_workflow import JOB, OUTPUTS, BatchWorkflow, report
 from tests.client.fakes import ScriptedAws
 
@@ -80,6 +84,28 @@ def test_a_file_is_sent_followed_counted_and_compared(
     assert (reviews.parent / "reviews.tsv.confusion.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_while_the_model_answers_the_parts_that_it_is_done_with_are_counted(workflow: BatchWorkflow) -> None:
+    # GIVEN a transform job that has answered one of three parts
+    workflow.state, workflow.looks_before_the_end = "LookAtTransform", 1
+    workflow.objects |= {
+        f"work/{JOB}/ranges.json": b"[{}, {}, {}]",
+        f"work/{JOB}/prepared-reports/part-000000.json": b'{"prepared": 70}',
+        f"work/{JOB}/prepared-reports/part-000001.json": b'{"prepared": 50}',
+        f"output/{JOB}/part-000000.jsonl.out": b"",
+        f"output/{JOB}/other.json": b"",
+    }
+    connection = Connection()
+    place = Workflow.of(find_pattern(connection, "batch"))
+    seen: list[following.Progress] = []
+
+    # WHEN the execution is followed
+    execution = start(connection, place, "s3://in/input/day-1/")
+    following.follow(connection, place, execution, timeout=30, on_progress=seen.append)
+
+    # THEN the looks tell how far it has come
+    assert seen == [following.Progress("Transform", parts=3, prepared=120, landed=0, done_parts=1)]
+
+
 def test_a_program_gets_the_same_as_json(workflow: BatchWorkflow, run: Run, reviews: Path) -> None:
     result = run("batch", "run", str(reviews), "--json", "--no-picture")
     found = json.loads(result.stdout)
@@ -89,6 +115,25 @@ def test_a_program_gets_the_same_as_json(workflow: BatchWorkflow, run: Run, revi
     assert found["set_aside"][0]["line"] == 5
     assert found["picture"] is None
     assert not list(reviews.parent.glob("*.png"))
+
+
+def test_where_no_row_can_be_compared_a_person_is_still_told_what_was_set_aside(
+    workflow: BatchWorkflow, run: Run, tmp_path: Path
+) -> None:
+    # GIVEN a file none of whose rows has an id
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"document": "an id is missing", "label": 1}\n', encoding="utf-8")
+    workflow.ending["output"] = json.dumps(report(input_rows=1, landed=0, in_table=0))
+
+    # WHEN it is run
+    result = run("batch", "run", str(path))
+
+    # THEN the counts and the reasons are there, no accuracy is, and nothing is drawn
+    assert result.exit_code == 0, result.stderr
+    assert "0 landed + 1 set aside" in result.stdout
+    assert "document is empty" in result.stdout
+    assert "accuracy    unknown" in result.stdout
+    assert not list(tmp_path.glob("*.png"))
 
 
 def test_what_was_sent_before_is_not_sent_again(workflow: BatchWorkflow, run: Run, reviews: Path) -> None:
