@@ -21,6 +21,25 @@ def status(laptop: Laptop, pattern: str) -> int:
     return laptop.client("status", pattern, check=False).returncode
 
 
+def update_past_the_stack(laptop: Laptop, endpoint: str) -> None:
+    """Have the endpoint serve a copy of its configuration, which no stack knows."""
+    sagemaker, name = laptop.boto("sagemaker"), f"{endpoint}-past-the-stack"
+    current = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
+    described = sagemaker.describe_endpoint_config(EndpointConfigName=current)
+    copied = {
+        key: described[key] for key in ("ProductionVariants", "AsyncInferenceConfig") if key in described
+    }
+    sagemaker.create_endpoint_config(EndpointConfigName=name, **copied)
+    sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=name)
+
+    def served() -> bool:
+        now = sagemaker.describe_endpoint(EndpointName=endpoint)
+        return (now["EndpointStatus"], now["EndpointConfigName"]) == ("InService", name)
+
+    wait_for("the update past the stack", served)
+    sagemaker.delete_endpoint_config(EndpointConfigName=name)
+
+
 def test_a_video_wakes_the_endpoint_and_it_sleeps_again(async_inference: Laptop) -> None:
     # GIVEN the deployed pattern
     # WHEN the demo sends a video and a broken one
@@ -161,7 +180,13 @@ def test_destroy_takes_everything_away(laptop: Laptop, pattern: str) -> None:
         laptop.sandbox("deploy", pattern)
     endpoint = laptop.outputs(pattern)["EndpointName"]
 
-    # WHEN it is destroyed
+    # WHEN somebody gives the endpoint another configuration past the stack, THEN status tells
+    update_past_the_stack(laptop, endpoint)
+    told = laptop.client("status", pattern, check=False)
+    assert told.returncode == 2
+    assert "past-the-stack" in told.stdout
+
+    # AND WHEN it is destroyed
     laptop.sandbox("destroy", pattern)
 
     # THEN its endpoint and its model servers are gone
