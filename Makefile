@@ -51,8 +51,9 @@ pins: setup ## resolve requirements*.in anew
 	@for name in requirements requirements-dev requirements-sagemaker; do \
 	  $(PY) -m uv pip compile -q --upgrade --python-version 3.11 --no-header $$name.in -o $$name.txt; done
 
-generated: setup ## write the committed tables anew: instance types, AWS's framework images (installs the SDK, 1 GB)
+generated: setup ## write the committed tables anew: instance types, framework images, the pipeline (installs the SDK, 1 GB)
 	@$(PY) tools/generate_instances.py
 	@$(PY) -m uv venv --quiet --allow-existing .cache/sdk
 	@$(PY) -m uv pip install --quiet --python .cache/sdk/bin/python -r requirements-sagemaker.txt
 	@.cache/sdk/bin/python tools/generate_images.py
+	@.cache/sdk/bin/python model_code/ml_pipeline/definition.py
