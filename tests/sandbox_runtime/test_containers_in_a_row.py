@@ -182,8 +182,9 @@ def test_latency_is_told_for_each_container_and_for_all(plane: Plane) -> None:
     plane.invoke()
     latency = {name: values[0] for name, values in measured(plane, "ContainerLatency").items()}
     (whole,) = plane.metrics.values("ModelLatency", EndpointName="ep", VariantName="AllTraffic")
-    assert latency["normalize"] >= 100_000
-    assert latency["render"] >= 100_000
+    # clocks of two kinds: a sleep of 0.1 s may be measured as a little less
+    assert latency["normalize"] >= 95_000
+    assert latency["render"] >= 95_000
     # THEN ModelLatency is the total of all containers, in microseconds
     assert whole == pytest.approx(sum(latency.values()), abs=10)
     # AND no container is blamed for the time that others took
