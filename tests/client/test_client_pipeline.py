@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.text import Annotation
 from rich.console import Console
 from typer.testing import Result
 
@@ -330,6 +333,35 @@ def test_the_picture_in_a_file(refused: ScriptedAws, run: Run, tmp_path: Path) -
     assert run("pipeline", "graph", "abc123", "--output", str(target)).exit_code == 0
     assert count(target, RED) == 0
     assert count(target, GREEN) > failed[GREEN]
+
+
+def test_the_words_of_the_picture(
+    refused: ScriptedAws, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN somebody who looks at what is drawn before it becomes pixels
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+
+    # WHEN an execution with a cache hit is drawn, whose condition is false
+    assert run("pipeline", "graph", "--output", str(tmp_path / "run.png")).exit_code == 0
+
+    # THEN times, cache hits and outcomes are in the boxes
+    (axes,) = drawn[0].axes
+    colours = {text.get_text(): text.get_color() for text in axes.texts if text.get_text()}
+    for words in (
+        "reviews  abc123\nFailed after 90.0 s",
+        "Processing: 0.2 s, cached",
+        "Training: 42.5 s",
+        "Condition: 10.0 s, false",
+        "Lambda: not taken",
+    ):
+        assert words in colours
+    # AND the condition's edges say which is which, the one not taken in grey as are those behind it
+    assert (colours["true"], colours["false"]) == ("#bdbdbd", "black")
+    lines = [line.get_color() for line in axes.lines]
+    arrows = [text.arrow_patch.get_edgecolor() for text in axes.texts if isinstance(text, Annotation)]
+    assert len(lines) == len(arrows) == 6
+    assert lines.count("#bdbdbd") == arrows.count(to_rgba("#bdbdbd")) == 2
 
 
 def test_where_no_picture_can_be(deployed: ScriptedAws, run: Run, tmp_path: Path) -> None:
