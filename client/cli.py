@@ -1,8 +1,9 @@
 """The command line.
 
 Exit status: 0 well; 1 could not be done, or a demo did not show what it should; 2 `status` found something
-wrong, `watch` saw a rollback, or wrong usage; 3 `load`, `ab send` or `ab test` had requests without an
-answer; 130 interrupted. `async run` has 1 when a request failed, `batch run` when the workflow did.
+wrong, `watch` saw a rollback, `pipeline` an execution that failed or was stopped, or wrong usage; 3 `load`,
+`ab send` or `ab test` had requests without an answer; 130 interrupted. `async run` has 1 when a request
+failed, `batch run` when the workflow did.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from client.errors import UserError, explain
 from client.options import Accept, Container, ContentType, File, Json, Pattern, Stack, TargetVariant, duration
 from client.output import complain, err, out, plain, print_json
 from client.patterns import deployed_patterns, find_pattern, nothing_deployed
+from client.pipeline.cli import app as pipeline
 
 
 class _FriendlyGroup(TyperGroup):
@@ -54,6 +56,7 @@ app = typer.Typer(
 app.add_typer(ab, name="ab")
 app.add_typer(async_inference, name="async")
 app.add_typer(batch, name="batch")
+app.add_typer(pipeline, name="pipeline")
 
 
 @app.command()

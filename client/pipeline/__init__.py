@@ -1,0 +1,1 @@
+"""SageMaker Pipelines: executions started, followed step by step, and drawn."""
