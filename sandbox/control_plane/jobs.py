@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from sandbox.control_plane.job_rules import check_processing_job, check_training_job
@@ -28,7 +29,7 @@ class JobService(Protocol):
         """Stopping, then Stopped."""
 
 
-class JobApi:
+class JobApi(ABC):
     """Jobs of one kind: who may do what when.
 
     Args:
@@ -97,17 +98,17 @@ class JobApi:
         self._service.stop(job)
         return {}
 
+    @abstractmethod
     def jobs(self, store: Store) -> dict[str, Job]:
         """Jobs of the kind, by name in lower case."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self, params: Params) -> None:
         """Check a request to create one.
 
         Raises:
             ServiceError: ValidationException with every finding.
         """
-        raise NotImplementedError
 
     def shown(self, job: Job) -> Params:
         """The answer of Describe."""
@@ -145,9 +146,9 @@ class JobApi:
             summary[f"{self.kind.removesuffix('Job')}EndTime"] = job.ended_at
         return summary | self.more_of_summary(job)
 
+    @abstractmethod
     def more_of_summary(self, job: Job) -> Params:
         """What summaries of the kind have besides."""
-        raise NotImplementedError
 
 
 class ProcessingJobApi(JobApi):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ class Kind:
         return records[name]
 
 
-class Records:
+class Records(ABC):
     """The operations on one kind of resource.
 
     Args:
@@ -88,17 +89,17 @@ class Records:
         store.tags.pop(record.arn, None)
         return {}
 
+    @abstractmethod
     def check(self, params: Params, store: Store, scope: Scope) -> None:
         """Check a request to create one.
 
         Raises:
             ServiceError: ValidationException with every finding.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def shown(self, request: Params) -> Params:
         """What Describe shows of the request that created one."""
-        raise NotImplementedError
 
     def _find(self, params: Params, scope: Scope) -> Record:
         return self._kind.find(self._stores.of(scope), params[f"{self._kind.member}Name"], scope)
