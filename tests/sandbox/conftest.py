@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -23,71 +24,33 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
         laptop.sandbox("down", check=False)
 
 
-def as_committed(laptop: Laptop, pattern: str) -> Iterator[Laptop]:
-    """A pattern, deployed as committed, whatever ran before; a test that touches ``changed`` says that it
-    leaves something else, which is put right when somebody needs it."""
-    changed, stale = laptop.project / "changed", laptop.project / f"changed-{pattern}"
-    if stale.exists() or not exists(laptop, pattern):
-        laptop.sandbox("deploy", pattern)
-        stale.unlink(missing_ok=True)
-    yield laptop
-    if changed.exists():
-        laptop.restore()
-        changed.rename(stale)
+def as_committed(pattern: str) -> Any:
+    """A fixture: a pattern, deployed as committed, whatever ran before; a test that touches ``changed`` says
+    that it leaves something else, which is put right when somebody needs it."""
+
+    @pytest.fixture
+    def deployed(laptop: Laptop) -> Iterator[Laptop]:
+        changed, stale = laptop.project / "changed", laptop.project / f"changed-{pattern}"
+        if stale.exists() or not exists(laptop, pattern):
+            laptop.sandbox("deploy", pattern)
+            stale.unlink(missing_ok=True)
+        yield laptop
+        if changed.exists():
+            laptop.restore()
+            changed.rename(stale)
+
+    return deployed
 
 
-@pytest.fixture
-def realtime(laptop: Laptop) -> Iterator[Laptop]:
-    """The real-time pattern."""
-    yield from as_committed(laptop, "realtime")
-
-
-@pytest.fixture
-def multi_container(laptop: Laptop) -> Iterator[Laptop]:
-    """The multi-container pattern."""
-    yield from as_committed(laptop, "multi-container")
-
-
-@pytest.fixture
-def inference_pipeline(laptop: Laptop) -> Iterator[Laptop]:
-    """The inference-pipeline pattern."""
-    yield from as_committed(laptop, "inference-pipeline")
-
-
-@pytest.fixture
-def ab_test(laptop: Laptop) -> Iterator[Laptop]:
-    """The A/B-test pattern."""
-    yield from as_committed(laptop, "ab-test")
-
-
-@pytest.fixture
-def blue_green(laptop: Laptop) -> Iterator[Laptop]:
-    """The blue/green pattern."""
-    yield from as_committed(laptop, "blue-green")
-
-
-@pytest.fixture
-def batch(laptop: Laptop) -> Iterator[Laptop]:
-    """The batch pattern."""
-    yield from as_committed(laptop, "batch")
-
-
-@pytest.fixture
-def async_inference(laptop: Laptop) -> Iterator[Laptop]:
-    """The asynchronous pattern."""
-    yield from as_committed(laptop, "async")
-
-
-@pytest.fixture
-def serverless(laptop: Laptop) -> Iterator[Laptop]:
-    """The serverless pattern."""
-    yield from as_committed(laptop, "serverless")
-
-
-@pytest.fixture
-def lambda_inference(laptop: Laptop) -> Iterator[Laptop]:
-    """The Lambda pattern."""
-    yield from as_committed(laptop, "lambda")
+realtime = as_committed("realtime")
+multi_container = as_committed("multi-container")
+inference_pipeline = as_committed("inference-pipeline")
+ab_test = as_committed("ab-test")
+blue_green = as_committed("blue-green")
+batch = as_committed("batch")
+async_inference = as_committed("async")
+serverless = as_committed("serverless")
+lambda_inference = as_committed("lambda")
 
 
 @pytest.fixture
