@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from client.durations import parse_duration
+from client.errors import UserError
 
 Pattern = Annotated[str, typer.Argument(help="The pattern, for example realtime.", show_default=False)]
 Stack = Annotated[str | None, typer.Option("--stack", help="Which stack, if several are of this pattern.")]
@@ -26,6 +28,22 @@ Container = Annotated[
     typer.Option("--container", help="The container that answers, by its hostname.", metavar="HOSTNAME"),
 ]
 Accept = Annotated[str | None, typer.Option(help="Media type wanted back.")]
+
+
+def check_picture(option: str, path: Path) -> None:
+    """Refuse a name that no picture can be written to, before anything else is done.
+
+    Args:
+        option: The option that gave it.
+        path: The name.
+
+    Raises:
+        UserError: It does not end in .png, or its folder is not there.
+    """
+    if path.suffix.lower() != ".png":
+        raise UserError(f"{option} {path}: the name must end in .png")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"{path} cannot be written: there is no folder {path.absolute().parent}")
 
 
 def duration(text: str) -> float:

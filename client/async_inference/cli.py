@@ -9,7 +9,7 @@ import typer
 
 from client.connection import Connection
 from client.errors import UserError
-from client.options import Accept, ContentType, Json, Stack, duration
+from client.options import Accept, ContentType, Json, Stack, check_picture, duration
 from client.output import err, print_json
 from client.patterns import find_pattern
 
@@ -97,9 +97,4 @@ def _check_sheet(files: list[Path], contact_sheet: Path | None, no_contact_sheet
             f"--contact-sheet names one picture, but there are {len(files)} files",
             "Leave it out: each picture is then written beside its file.",
         )
-    if contact_sheet.suffix.lower() != ".png":
-        raise UserError(f"--contact-sheet {contact_sheet}: the name must end in .png")
-    if not contact_sheet.absolute().parent.is_dir():
-        raise UserError(
-            f"{contact_sheet} cannot be written: there is no folder {contact_sheet.absolute().parent}"
-        )
+    check_picture("--contact-sheet", contact_sheet)

@@ -10,9 +10,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from client.async_inference.notifications import Notification, Notifications
-from client.async_inference.sending import Places, Request, bucket_and_key
+from client.async_inference.sending import Places, Request
 from client.connection import Connection
 from client.invocation import model_message
+from client.s3 import Place
 
 _POLL_SECONDS_SANDBOX = 0.1
 _POLL_SECONDS_AWS = 2.0
@@ -175,9 +176,9 @@ def _ended(connection: Connection, request: Request) -> bool:
 
 
 def _is_there(connection: Connection, uri: str) -> bool:
-    bucket, key = bucket_and_key(uri)
+    place = Place.parse(uri)
     try:
-        connection.client("s3").head_object(Bucket=bucket, Key=key)
+        connection.client("s3").head_object(Bucket=place.bucket, Key=place.key)
     except ClientError as error:
         # without s3:ListBucket, S3 says 403 of an object that is not there (API HeadObject)
         if str(error.response.get("Error", {}).get("Code")) in _ABSENT:
@@ -187,9 +188,9 @@ def _is_there(connection: Connection, uri: str) -> bool:
 
 
 def _read(connection: Connection, uri: str) -> bytes | None:
-    bucket, key = bucket_and_key(uri)
+    place = Place.parse(uri)
     try:
-        body = connection.client("s3").get_object(Bucket=bucket, Key=key)["Body"]
+        body = connection.client("s3").get_object(Bucket=place.bucket, Key=place.key)["Body"]
         content: bytes = body.read()
     except ClientError as error:
         if str(error.response.get("Error", {}).get("Code")) in {*_ABSENT, "AccessDenied"}:

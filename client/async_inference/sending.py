@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from boto3.exceptions import Boto3Error, S3UploadFailedError
 from botocore.exceptions import ClientError
@@ -16,6 +15,7 @@ from client.connection import Connection
 from client.errors import UserError
 from client.invocation import Target, explain_refusal
 from client.patterns import DeployedPattern
+from client.s3 import Place
 
 # asynchronous inference takes 1 GB at most (developer guide, asynchronous inference)
 MAX_BYTES = 1024**3
@@ -141,9 +141,11 @@ def send(
     # other characters would have to be escaped in InputLocation
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", file.name)[-200:]
     input_uri = f"{places.input_uri.rstrip('/')}/{inference_id}/{name}"
-    bucket, key = bucket_and_key(input_uri)
+    place = Place.parse(input_uri)
     try:
-        connection.client("s3").upload_file(str(file), bucket, key, ExtraArgs={"ContentType": kind})
+        connection.client("s3").upload_file(
+            str(file), place.bucket, place.key, ExtraArgs={"ContentType": kind}
+        )
     except (S3UploadFailedError, Boto3Error, OSError) as error:
         raise UserError(f"{file} cannot be uploaded to {input_uri}: {error}") from error
     try:
@@ -163,15 +165,3 @@ def send(
         output_uri=answer["OutputLocation"],
         failure_uri=answer.get("FailureLocation") or "",
     )
-
-
-def bucket_and_key(uri: str) -> tuple[str, str]:
-    """The parts of ``s3://bucket/key``.
-
-    Raises:
-        UserError: It is no such URI.
-    """
-    parts = urlsplit(uri)
-    if parts.scheme != "s3" or not parts.netloc:
-        raise UserError(f"{uri!r} is no place in S3", "Expected s3://bucket/key.")
-    return parts.netloc, uri.removeprefix(f"s3://{parts.netloc}").lstrip("/")

@@ -9,7 +9,7 @@ import typer
 
 from client.connection import Connection
 from client.errors import UserError
-from client.options import Json, Stack, duration
+from client.options import Json, Stack, check_picture, duration
 from client.output import err, print_json
 from client.patterns import find_pattern
 
@@ -58,11 +58,12 @@ def run(
 ) -> None:
     """Upload, start, follow, count, compare with known labels: exit status 1 if it failed."""
     from client.batch.following import follow
-    from client.batch.places import Place, Workflow
+    from client.batch.places import Workflow
     from client.batch.quarantine import set_aside
     from client.batch.run import label_file, send_file
     from client.batch.sending import start
     from client.batch.view import following, show_confusion, show_ending
+    from client.s3 import Place
 
     _check_picture(picture, no_picture)
     connection = Connection()
@@ -140,9 +141,10 @@ def report(
     stack: Stack = None,
 ) -> None:
     """Show what was counted of a job, and which rows were set aside."""
-    from client.batch.places import Place, Workflow
+    from client.batch.places import Workflow
     from client.batch.quarantine import read_report, set_aside
     from client.batch.view import show_report
+    from client.s3 import Place
 
     connection = Connection()
     workflow = Workflow.of(find_pattern(connection, pattern, stack))
@@ -186,7 +188,4 @@ def _check_picture(picture: Path | None, no_picture: bool) -> None:
         return
     if no_picture:
         raise UserError("Both --picture and --no-picture were given", "Give one of them.")
-    if picture.suffix.lower() != ".png":
-        raise UserError(f"--picture {picture}: the name must end in .png")
-    if not picture.absolute().parent.is_dir():
-        raise UserError(f"{picture} cannot be written: there is no folder {picture.absolute().parent}")
+    check_picture("--picture", picture)

@@ -10,10 +10,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from client.batch.places import Place, Workflow
+from client.batch.places import Workflow
 from client.batch.sending import Execution
 from client.connection import Connection
 from client.errors import UserError
+from client.s3 import Place
 
 _LOOK_SECONDS_SANDBOX = 0.3
 _LOOK_SECONDS_AWS = 5.0

@@ -10,9 +10,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from client.batch.places import Place, Workflow
+from client.batch.places import Workflow
 from client.connection import Connection
 from client.errors import UserError
+from client.s3 import Place
 
 
 @dataclass(frozen=True)

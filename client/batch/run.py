@@ -7,10 +7,11 @@ from pathlib import Path
 
 from client.batch.accuracy import Confusion, compare, label_column_of
 from client.batch.files import RowsFile, open_rows
-from client.batch.places import Place, Workflow
+from client.batch.places import Workflow
 from client.batch.sending import upload
 from client.batch.view import comparing, uploading
 from client.connection import Connection
+from client.s3 import Place
 
 
 @dataclass(frozen=True)

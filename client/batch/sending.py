@@ -12,9 +12,10 @@ from boto3.exceptions import Boto3Error, S3UploadFailedError
 from botocore.exceptions import ClientError
 
 from client.batch.files import RowsFile
-from client.batch.places import Place, Workflow
+from client.batch.places import Workflow
 from client.connection import Connection
 from client.errors import UserError
+from client.s3 import Place
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from rich.text import Text
 from client.ab.labelled import default_file, read_labelled
 from client.batch.accuracy import Confusion
 from client.batch.following import Ending, follow
-from client.batch.places import Place, Workflow
+from client.batch.places import Workflow
 from client.batch.quarantine import SetAside, set_aside
 from client.batch.records import ScoredRow, look_up
 from client.batch.run import SentFile, label_file, send_file
@@ -23,6 +23,7 @@ from client.demos.outcome import Outcome, Step, client_steps, usual_steps
 from client.errors import UserError
 from client.output import err, out
 from client.patterns import DeployedPattern
+from client.s3 import Place
 
 FOLDER = Path(".cache") / "demo-batch"
 _ROWS = 3000

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from client.connection import Connection
-from client.errors import UserError
-from client.options import Json, Stack, duration
+from client.options import Json, Stack, check_picture, duration
 from client.output import out, plain, print_json
 from client.patterns import DeployedPattern, find_pattern
 
@@ -95,7 +94,7 @@ def graph(
     """Draw an execution as it is now: steps, what they took, the branches that were not taken."""
     from client.pipeline import executions
 
-    _check_output(output)
+    check_picture("--output", output)
     connection = Connection()
     name = executions.pipeline_name(find_pattern(connection, pattern, stack))
     arn = executions.find_execution(connection, name, execution)
@@ -123,10 +122,3 @@ def _watch(
         show_outcome(deployed, state, in_sandbox=connection.is_sandbox)
     if state.status != SUCCEEDED:
         raise typer.Exit(2)
-
-
-def _check_output(output: Path) -> None:
-    if output.suffix.lower() != ".png":
-        raise UserError(f"--output {output}: the name must end in .png")
-    if not output.absolute().parent.is_dir():
-        raise UserError(f"{output} cannot be written: there is no folder {output.absolute().parent}")

@@ -67,6 +67,10 @@ class ContainerImage(Protocol):
         ...
 
 
+PULL_ACTIONS = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+"""What SageMaker needs of an image's repository, besides logging in to ECR."""
+
+
 class Processor(StrEnum):
     """What a framework image is built for."""
 

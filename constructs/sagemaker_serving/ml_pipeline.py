@@ -17,7 +17,7 @@ from constructs import Construct
 
 from .acknowledgements import acknowledge_wildcards
 from .errors import Findings
-from .images import BoundImage, ContainerImage
+from .images import PULL_ACTIONS, BoundImage, ContainerImage
 from .instances import Architecture
 from .model import acknowledge_inline
 from .naming import MAX_NAME_LENGTH
@@ -32,7 +32,6 @@ MAX_PIPELINE_NAME = 256
 """Characters of a pipeline's name (API shape PipelineName)."""
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
-_PULL = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
 _JOBS = "SageMaker names a step's jobs, all of them beginning with pipelines-."
 
 
@@ -241,7 +240,7 @@ def _check_names(where: str, pipeline: str, group: str) -> None:
 
 def _pull(image: BoundImage) -> list[iam.PolicyStatement]:
     log_in = _allow("LogInToEcr", ["ecr:GetAuthorizationToken"], ["*"])
-    return [_allow("PullImage", _PULL, [image.repository_arn]), log_in] if image.repository_arn else []
+    return [_allow("PullImage", PULL_ACTIONS, [image.repository_arn]), log_in] if image.repository_arn else []
 
 
 def _allow(

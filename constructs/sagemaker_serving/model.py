@@ -15,7 +15,7 @@ from constructs import Construct
 from .acknowledgements import acknowledge, acknowledge_wildcards
 from .artifacts import BoundArtifact, ModelArtifact
 from .errors import Findings, is_token
-from .images import BoundImage, ContainerImage, DockerfileImage, EcrImage, FrameworkImage
+from .images import PULL_ACTIONS, BoundImage, ContainerImage, DockerfileImage, EcrImage, FrameworkImage
 from .instances import Architecture
 from .limits import check_choice
 from .naming import NameKind, check_environment, check_name
@@ -168,7 +168,7 @@ class ServingModel(Construct):
         objects = [artifact.object_arn for artifact in artifacts if artifact]
         keys = [artifact.key_arn for artifact in artifacts if artifact and artifact.key_arn]
         statements = [
-            _allow("PullImage", _PULL_ACTIONS, repositories),
+            _allow("PullImage", PULL_ACTIONS, repositories),
             _allow("LogInToEcr", ["ecr:GetAuthorizationToken"], ["*"]),
             _allow("LoadModel", ["s3:GetObject"], objects),
             _allow("DecryptModel", ["kms:Decrypt"], keys),
@@ -200,7 +200,6 @@ def acknowledge_inline(policy: iam.Policy) -> None:
     )
 
 
-_PULL_ACTIONS = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
 _NO_RESOURCE_LEVEL = (
     "ecr:GetAuthorizationToken and the ec2:Describe* calls know no resource to narrow them to "
     "(Service Authorization Reference)."
