@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_ecr_assets as assets
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 
 from constructs import Construct
@@ -24,6 +23,9 @@ from .instances import Architecture
 from .limits import check_integer, check_number, check_seconds
 from .model import acknowledge_inline
 from .storage import EncryptionKey, Retention, ServiceLogGroup
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_lambda as lambda_
 
 MIN_MEMORY_MB, MAX_MEMORY_MB = 128, 10_240
 """Memory of an ordinary function. API shape MemorySize allows 32,768, which is for managed instances only
@@ -159,6 +161,8 @@ class ContainerFunction(Construct):
             self, "Logs", name=f"/aws/lambda/{function_name}", key=key, retention=retention
         )
         self.role, policy = self._role(key)
+        from aws_cdk import aws_lambda as lambda_  # a fifth of a second: only who has a function pays it
+
         arm = architecture is Architecture.ARM64
         self.function = lambda_.DockerImageFunction(
             self,
@@ -287,9 +291,11 @@ class ContainerFunction(Construct):
         """Have CloudFormation wait for these, and not also for the role, which the function refers to."""
         stack = cdk.Stack.of(self)
         names = [stack.get_logical_id(cast(cdk.CfnElement, resource)) for resource in resources]
-        cast(lambda_.CfnFunction, self.function.node.default_child).add_override("DependsOn", sorted(names))
+        cast("lambda_.CfnFunction", self.function.node.default_child).add_override("DependsOn", sorted(names))
 
     def _alias(self, provisioned: ProvisionedConcurrency | None) -> lambda_.Alias:
+        from aws_cdk import aws_lambda as lambda_  # a fifth of a second: only who has a function pays it
+
         alias = lambda_.Alias(
             self,
             "Alias",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import aws_cdk as cdk
-from aws_cdk import aws_lambda as lambda_
 
 from constructs import Construct
 
 from .storage import EncryptionKey, Retention, ServiceLogGroup
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_lambda as lambda_
 
 
 class HttpFront(StrEnum):
@@ -46,6 +49,8 @@ def make_front(
     """
     match kind:
         case HttpFront.FUNCTION_URL:
+            from aws_cdk import aws_lambda as lambda_  # only who has a function pays for it
+
             return alias.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM).url
         case HttpFront.HTTP_API:
             return _http_api(scope, alias, key, retention)

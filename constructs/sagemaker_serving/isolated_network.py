@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 
 import aws_cdk as cdk
-from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 
 from constructs import Construct
@@ -41,6 +40,8 @@ class IsolatedNetwork(Construct):
         key: EncryptionKey,
         retention: Retention,
     ) -> None:
+        from aws_cdk import aws_ec2 as ec2
+
         super().__init__(scope, id_)
         # not ec2.Vpc, which looks up the account's zones at synth, even where it is told which ones to take
         self.vpc = ec2.CfnVPC(
@@ -96,6 +97,8 @@ class IsolatedNetwork(Construct):
         )
         acknowledge_inline(policy)
         acknowledge_used_wildcards(policy, {streams: "VPC names the streams; they are of this one group."})
+        from aws_cdk import aws_ec2 as ec2
+
         flow_log = ec2.CfnFlowLog(
             self,
             "FlowLog",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_rds as rds
 
 from constructs import Construct
 
@@ -20,6 +19,9 @@ from .isolated_network import IsolatedNetwork
 from .limits import check_integer, check_number
 from .model import acknowledge_inline
 from .storage import EncryptionKey, Retention, ServiceLogGroup
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_rds as rds
 
 ENGINE, ENGINE_VERSION = "aurora-postgresql", "17.6"
 """Serverless v2, Data API and pausing at 0 capacity units all have it (Aurora User Guide, supported
@@ -176,6 +178,9 @@ class PostgreSqlSink(Construct):
     def _cluster(
         self, name: str, key: EncryptionKey, retention: Retention, size: DatabaseCapacity
     ) -> rds.CfnDBCluster:
+        from aws_cdk import aws_ec2 as ec2
+        from aws_cdk import aws_rds as rds
+
         closed = ec2.CfnSecurityGroup(
             self,
             "Closed",
@@ -278,6 +283,8 @@ class PostgreSqlSink(Construct):
         return role
 
     def _instance(self, number: int, monitor: iam.Role, key: EncryptionKey, retention: Retention) -> None:
+        from aws_cdk import aws_rds as rds
+
         instance = rds.CfnDBInstance(
             self,
             f"Instance{number}",

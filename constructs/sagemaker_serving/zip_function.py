@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 
 from constructs import Construct
@@ -17,8 +16,8 @@ from .acknowledgements import Pack, acknowledge, acknowledge_used_wildcards
 from .model import acknowledge_inline
 from .storage import EncryptionKey, Retention, ServiceLogGroup
 
-RUNTIME = lambda_.Runtime.PYTHON_3_14
-"""The newest Python that Lambda has."""
+if TYPE_CHECKING:
+    from aws_cdk import aws_lambda as lambda_
 
 
 class ZipFunction(Construct):
@@ -58,6 +57,8 @@ class ZipFunction(Construct):
         key: EncryptionKey,
         retention: Retention,
     ) -> None:
+        from aws_cdk import aws_lambda as lambda_  # a fifth of a second: only who has a function pays it
+
         super().__init__(scope, id_)
         self.timeout = timeout
         group_name = f"/aws/lambda/{function_name}"
@@ -103,7 +104,7 @@ class ZipFunction(Construct):
             self,
             "Function",
             function_name=function_name,
-            runtime=RUNTIME,
+            runtime=lambda_.Runtime.PYTHON_3_14,  # the newest that Lambda has
             architecture=lambda_.Architecture.ARM_64,
             code=lambda_.Code.from_asset(str(code), exclude=["**/__pycache__", "**/*.pyc", "tests"]),
             handler=handler,
@@ -119,7 +120,9 @@ class ZipFunction(Construct):
         needed = [
             stack.get_logical_id(cast(cdk.CfnElement, item)) for item in (group, policy.node.default_child)
         ]
-        cast(lambda_.CfnFunction, self.function.node.default_child).add_override("DependsOn", sorted(needed))
+        cast("lambda_.CfnFunction", self.function.node.default_child).add_override(
+            "DependsOn", sorted(needed)
+        )
         _acknowledge(self.function)
 
 
