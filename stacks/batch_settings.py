@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import aws_cdk as cdk
 from pydantic import Field
 
 from sagemaker_serving.alarms import Severity
 from sagemaker_serving.batch_monitoring import BatchThresholds
-from sagemaker_serving.batch_triggers import Day, Schedule, check_prefix
+from sagemaker_serving.batch_triggers import check_prefix
 from sagemaker_serving.dynamodb_sink import check_table
-from sagemaker_serving.errors import Findings
+from sagemaker_serving.errors import Findings, InvalidConfiguration
 from sagemaker_serving.postgresql_sink import DatabaseCapacity
+from sagemaker_serving.schedules import Schedule
 from sagemaker_serving.transform import BatchStrategy, BatchTransform, ModelClient
 from sagemaker_serving.transform_workflow import WorkflowSettings
 
+from .schedule_settings import ScheduleSettings
 from .settings import Seconds, Section
 
 
@@ -91,38 +93,20 @@ class BatchWorkflowSettings(Section):
         )
 
 
-class ScheduleSettings(Section):
-    """A start by the clock: each day, once a week, or by a cron expression."""
+class BatchScheduleSettings(ScheduleSettings):
+    """A start by the clock, over one prefix of the input."""
 
-    every: Literal["day", "week", "cron"]
-    at: str | None = None
-    day: Literal["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"] | None = None
-    expression: str | None = None
-    time_zone: str = "UTC"
-    flexible_minutes: int = 0
     prefix: str = ""
 
     def build(self) -> Schedule:
         """As `ScheduleTrigger` takes it."""
-        needed = {"day": ("at",), "week": ("day", "at"), "cron": ("expression",)}[self.every]
-        findings = Findings("schedule")
-        for key in ("at", "day", "expression"):
-            given = getattr(self, key)
-            findings.require(
-                (given is not None) == (key in needed),
-                key,
-                given,
-                f"every: {self.every} takes {' and '.join(needed)}, and none of the others",
-                f"give {key}" if given is None else "remove it",
-            )
-        check_prefix(findings, self.prefix)
+        check_prefix(findings := Findings("schedule"), self.prefix)
+        try:
+            made = super().build()
+        except InvalidConfiguration as error:
+            findings.found += error.findings
         findings.raise_if_any()
-        zone: dict[str, Any] = {"time_zone": self.time_zone, "flexible_minutes": self.flexible_minutes}
-        if self.every == "cron":
-            return Schedule.cron(str(self.expression), **zone)
-        if self.every == "week":
-            return Schedule.weekly(Day(str(self.day)), str(self.at), **zone)
-        return Schedule.daily(str(self.at), **zone)
+        return made
 
 
 class ObjectSettings(Section):
@@ -140,7 +124,7 @@ class ObjectSettings(Section):
 class TriggerSettings(Section):
     """What starts the workflow by itself; without any it is started by hand."""
 
-    schedule: ScheduleSettings | None = None
+    schedule: BatchScheduleSettings | None = None
     object: ObjectSettings | None = None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -70,16 +69,6 @@ class BatchStorage(Construct):
             folder: Which one.
         """
         return f"s3://{self._bucket(folder).bucket_name}/{folder}/"
-
-    def send_events(self) -> None:
-        """Let the input bucket tell EventBridge about new objects."""
-        # not by event_bridge_enabled, which would add a function that does the same
-        bucket = cast(s3.CfnBucket, self.input.node.default_child)
-        bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
-            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(
-                event_bridge_enabled=True
-            )
-        )
 
     def reading(self, sid: str, *folders: Folder) -> iam.PolicyStatement:
         """Objects may be read.

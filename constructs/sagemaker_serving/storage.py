@@ -125,9 +125,13 @@ class DataBucket(s3.Bucket):
     Args:
         key: Encrypts every object.
         retention: How long objects stay, and whether the bucket outlives the stack.
+        expires: Whether objects go after the retention's days. Without, only uploads that were not finished
+            and versions that were replaced do: for what something that runs depends on. Default yes.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, key: kms.IKey, retention: Retention) -> None:
+    def __init__(
+        self, scope: Construct, id_: str, *, key: kms.IKey, retention: Retention, expires: bool = True
+    ) -> None:
         super().__init__(
             scope,
             id_,
@@ -139,7 +143,7 @@ class DataBucket(s3.Bucket):
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             versioned=retention.keep_data,
-            lifecycle_rules=[_expiry(retention)],
+            lifecycle_rules=[_expiry(retention, expires=expires)],
             removal_policy=retention.removal_policy,
             auto_delete_objects=not retention.keep_data,
         )
@@ -148,6 +152,17 @@ class DataBucket(s3.Bucket):
             AccessLogBucket(scope, f"{id_}AccessLogs", retention=retention).receive_from(self)
         else:
             _acknowledge_throw_away(self)
+
+    def send_events(self) -> None:
+        """Let the bucket tell EventBridge about new objects."""
+        # not by event_bridge_enabled, which would add a function that does the same
+        cast(
+            s3.CfnBucket, self.node.default_child
+        ).notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(
+                event_bridge_enabled=True
+            )
+        )
 
 
 class AccessLogBucket(s3.Bucket):
@@ -336,10 +351,10 @@ _NOT_REPLICATED = {
 }
 
 
-def _expiry(retention: Retention) -> s3.LifecycleRule:
+def _expiry(retention: Retention, *, expires: bool = True) -> s3.LifecycleRule:
     return s3.LifecycleRule(
-        id="expire",
-        expiration=cdk.Duration.days(retention.data_days),
+        id="expire" if expires else "tidy",
+        expiration=cdk.Duration.days(retention.data_days) if expires else None,
         noncurrent_version_expiration=cdk.Duration.days(30) if retention.keep_data else None,
         abort_incomplete_multipart_upload_after=cdk.Duration.days(7),
     )

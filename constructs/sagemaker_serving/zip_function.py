@@ -1,4 +1,4 @@
-"""A Lambda function from a directory of Python, which its workflow calls and waits for."""
+"""A Lambda function from a directory of Python."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from constructs import Construct
 
 from .acknowledgements import Pack, acknowledge, acknowledge_used_wildcards
 from .model import acknowledge_inline
-from .storage import EncryptionKey, Retention, ServiceLogGroup
+from .storage import DeadLetterQueue, EncryptionKey, Retention, ServiceLogGroup
 
 if TYPE_CHECKING:
     from aws_cdk import aws_lambda as lambda_
 
 
 class ZipFunction(Construct):
-    """A function that is called synchronously: traced, with a role and an encrypted log group of its own.
+    """A function that is traced, and has a role and an encrypted log group of its own.
 
     Args:
         function_name: Stable.
@@ -34,6 +34,8 @@ class ZipFunction(Construct):
         timeout: At most 900 s.
         key: Encrypts logs and environment.
         retention: How long logs are kept, and whether they outlive the stack.
+        dead_letters: Gets events that the function failed on three times; for one that is called
+            asynchronously. Default: it is called by somebody who waits for its answer.
 
     Attributes:
         function: The function.
@@ -56,6 +58,7 @@ class ZipFunction(Construct):
         timeout: cdk.Duration,
         key: EncryptionKey,
         retention: Retention,
+        dead_letters: DeadLetterQueue | None = None,
     ) -> None:
         from aws_cdk import aws_lambda as lambda_  # a fifth of a second: only who has a function pays it
 
@@ -87,6 +90,7 @@ class ZipFunction(Construct):
                 iam.PolicyStatement(
                     sid="UseKey", actions=["kms:Decrypt", "kms:GenerateDataKey"], resources=[key.key_arn]
                 ),
+                *([_keep_dead_letters(dead_letters)] if dead_letters else []),
                 *statements,
             ],
         )
@@ -115,6 +119,7 @@ class ZipFunction(Construct):
             role=self.role.without_policy_updates(),
             log_group=logs.LogGroup.from_log_group_name(self, "LogGroup", group_name),
             tracing=lambda_.Tracing.ACTIVE,
+            dead_letter_queue=dead_letters,
         )
         stack = cdk.Stack.of(self)
         needed = [
@@ -123,21 +128,31 @@ class ZipFunction(Construct):
         cast("lambda_.CfnFunction", self.function.node.default_child).add_override(
             "DependsOn", sorted(needed)
         )
-        _acknowledge(self.function)
+        _acknowledge(self.function, waited_for=dead_letters is None)
+
+    @property
+    def invoke_statement(self) -> iam.PolicyStatement:
+        """Lets somebody call the function."""
+        return iam.PolicyStatement(
+            sid="Invoke", actions=["lambda:InvokeFunction"], resources=[self.function.function_arn]
+        )
 
 
-def _acknowledge(function: lambda_.Function) -> None:
+def _keep_dead_letters(queue: DeadLetterQueue) -> iam.PolicyStatement:
+    return iam.PolicyStatement(
+        sid="KeepDeadLetters", actions=["sqs:SendMessage"], resources=[queue.queue_arn]
+    )
+
+
+def _acknowledge(function: lambda_.Function, *, waited_for: bool) -> None:
     acknowledge(
         function,
         {"LambdaInsideVPC": "It calls AWS's own services only; in a VPC it would need a way out to them."},
     )
-    acknowledge(
-        function,
-        {
-            "LambdaDLQ": "It is called synchronously: a failure goes back to the workflow that called it.",
-            "LambdaConcurrency": "The workflow limits its calls itself; a reserve would be taken from the "
-            "account's other functions while no workflow runs.",
-        },
-        Pack.NIST,
-        Pack.HIPAA,
-    )
+    findings = {
+        "LambdaConcurrency": "Its callers limit their calls themselves; a reserve would be taken from the "
+        "account's other functions while nobody calls it.",
+    }
+    if waited_for:
+        findings["LambdaDLQ"] = "It is called synchronously: a failure goes back to the one that called it."
+    acknowledge(function, findings, Pack.NIST, Pack.HIPAA)

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from sagemaker_serving.alarms import Severity
 from sagemaker_serving.batch_monitoring import BatchMonitoring, BatchThresholds
-from sagemaker_serving.batch_triggers import Day, ObjectTrigger, Schedule, ScheduleTrigger
+from sagemaker_serving.batch_triggers import ObjectTrigger, ScheduleTrigger
 from sagemaker_serving.dynamodb_sink import DynamoDbSink
 from sagemaker_serving.errors import InvalidConfiguration
 from sagemaker_serving.model import ServingModel
+from sagemaker_serving.schedules import Day, Schedule
 from sagemaker_serving.storage import AlarmTopic, EncryptionKey, Retention
 from sagemaker_serving.transform import BatchTransform
 from sagemaker_serving.transform_workflow import TransformWorkflow
