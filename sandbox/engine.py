@@ -92,7 +92,7 @@ class Engine:
         self.control_plane = ControlPlane(self.stores, self.deployments, self.aws, self.transform_jobs)
         self.jobs = Jobs(self.aws, self.logs, self.events, settings.clock, settings.work_dir / "jobs")
         self.pipelines = PipelineExecutions(
-            self.stores, self.control_plane.call, self.aws, self.events, settings.clock
+            self.stores, self.control_plane.call, self.aws, self.events, self.metrics, settings.clock
         )
         for api in (
             ProcessingJobApi(self.stores, self.jobs),

@@ -1,7 +1,7 @@
-"""What EventBridge is told of executions and steps.
+"""What EventBridge and CloudWatch are told of executions and steps.
 
 Shapes: developer guide, "Automating Amazon SageMaker AI with Amazon EventBridge", pipeline execution and
-step state change.
+step state change. Metrics: "Amazon SageMaker AI metrics in Amazon CloudWatch", SageMaker pipelines metrics.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sandbox.events import EventPublisher
-from sandbox.pipelines.records import Execution, StepRun
+from sandbox.metrics import Dimensions, MetricPublisher
+from sandbox.pipelines.records import EXECUTING, FAILED, STARTING, STOPPED, SUCCEEDED, Execution, StepRun
 from sandbox.store import Params
 
 EXECUTION_CHANGE = "SageMaker Model Building Pipeline Execution Status Change"
 STEP_CHANGE = "SageMaker Model Building Pipeline Execution Step Status Change"
 
-_FINAL = {"Stopped", "Failed", "Succeeded"}
+NAMESPACE = "AWS/Sagemaker/ModelBuildingPipeline"
+
+_FINAL = {STOPPED, FAILED, SUCCEEDED}
 
 
 class Changes:
@@ -23,10 +26,12 @@ class Changes:
 
     Args:
         events: Takes the events.
+        metrics: Takes the metrics.
     """
 
-    def __init__(self, events: EventPublisher) -> None:
+    def __init__(self, events: EventPublisher, metrics: MetricPublisher) -> None:
         self._events = events
+        self._metrics = metrics
 
     def execution(self, execution: Execution, status: str, previous: str | None = None) -> None:
         """Give an execution a status.
@@ -38,6 +43,7 @@ class Changes:
         """
         before = previous if previous is not None else execution.status
         execution.status, execution.modified_at = status, datetime.now(UTC)
+        self._count_execution(execution)
         detail: Params = {
             "pipelineExecutionDescription": execution.description or "",
             "pipelineExecutionDisplayName": execution.display_name or "",
@@ -58,6 +64,7 @@ class Changes:
         before, run.status = run.status, status
         if status in _FINAL:
             run.ended_at = datetime.now(UTC)
+        self._count_step(execution, run, before)
         kind = next(iter(run.metadata), "")
         detail: Params = {
             "metadata": {kind[:1].lower() + kind[1:]: _lowered(run.metadata[kind])} if kind else {},
@@ -77,6 +84,37 @@ class Changes:
             detail["cacheHitResult"] = {"sourcePipelineExecutionArn": run.cached_from}
         # of the execution, so that all its events come in order
         self._events.publish_change(execution.scope, STEP_CHANGE, execution.arn, detail)
+
+    def _count_execution(self, execution: Execution) -> None:
+        by_pipeline: Dimensions = (("PipelineName", execution.pipeline_name),)
+        names: list[tuple[str, str, float]] = []
+        if execution.status == EXECUTING:
+            execution.started_at = execution.modified_at
+            names = [("ExecutionStarted", "Count", 1.0)]
+        elif execution.status in _FINAL:
+            took = _milliseconds(execution.started_at, execution.modified_at)
+            names = [
+                (f"Execution{execution.status}", "Count", 1.0),
+                ("ExecutionDuration", "Milliseconds", took),
+            ]
+        for name, unit, value in names:
+            # the second is of all pipelines of the account
+            for dimensions in (by_pipeline, ()):
+                self._metrics.record(execution.scope, NAMESPACE, name, unit, value, dimensions)
+
+    def _count_step(self, execution: Execution, run: StepRun, before: str) -> None:
+        dimensions = (("PipelineName", execution.pipeline_name), ("StepName", run.name))
+        record = self._metrics.record
+        if before == STARTING:  # once, however often it is tried
+            record(execution.scope, NAMESPACE, "StepStarted", "Count", 1.0, dimensions)
+        if run.ended_at is not None:
+            took = _milliseconds(run.started_at, run.ended_at)
+            record(execution.scope, NAMESPACE, f"Step{run.status}", "Count", 1.0, dimensions)
+            record(execution.scope, NAMESPACE, "StepDuration", "Milliseconds", took, dimensions)
+
+
+def _milliseconds(start: datetime, end: datetime) -> float:
+    return float(round((end - start).total_seconds() * 1000))
 
 
 def _lowered(members: Params) -> Params:

@@ -86,6 +86,7 @@ class Execution:
         status: The API's PipelineExecutionStatus.
         failure_reason: Why it is Failed.
         steps: Steps that were started, by name, in order.
+        started_at: When it was started or retried last, UTC.
     """
 
     name: str
@@ -107,6 +108,10 @@ class Execution:
     status: str = EXECUTING
     failure_reason: str | None = None
     steps: dict[str, StepRun] = field(default_factory=dict)
+    started_at: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started_at = self.created_at
 
     @property
     def id(self) -> str:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sandbox.aws import LocalAws
 from sandbox.clock import Clock
 from sandbox.events import EventPublisher
+from sandbox.metrics import MetricPublisher
 from sandbox.pipelines.changes import Changes
 from sandbox.pipelines.executor import Executor, Surroundings
 from sandbox.pipelines.job_steps import ApiSteps, Call
@@ -29,16 +30,23 @@ class PipelineExecutions:
         call: The `sagemaker` API, which steps call.
         aws: The AWS underneath.
         events: Tells EventBridge of each change.
+        metrics: Tells CloudWatch.
         clock: The time scale.
     """
 
     def __init__(
-        self, stores: Stores, call: Call, aws: LocalAws, events: EventPublisher, clock: Clock
+        self,
+        stores: Stores,
+        call: Call,
+        aws: LocalAws,
+        events: EventPublisher,
+        metrics: MetricPublisher,
+        clock: Clock,
     ) -> None:
         self._stores = stores
         self._aws = aws
         self._clock = clock
-        self._changes = Changes(events)
+        self._changes = Changes(events, metrics)
         self._api = ApiSteps(call)
         self._executor = ThreadPoolExecutor(_FUNCTIONS, thread_name_prefix="lambda step")
         self.functions = LambdaSteps(aws, clock, self._executor)

@@ -22,7 +22,7 @@ from sandbox.jobs import Jobs
 from sandbox.pipelines import PipelineExecutions
 from sandbox.store import Params, Scope
 from tests.sandbox_api.world import IMAGE, ROLE, SCOPE, World
-from tests.sandbox_runtime.fake_aws import FakeBus, FakeLogs
+from tests.sandbox_runtime.fake_aws import FakeBus, FakeLogs, FakeMetrics
 
 PATIENCE = 60.0
 
@@ -131,8 +131,10 @@ class Workshop(World):
         self.events.connect(self.bus.put)
         aws: Any = self
         self.jobs = Jobs(aws, self.logs, self.events, Clock(scale), self.work)
+        self.metrics = FakeMetrics()
+        metrics: Any = self.metrics
         self.pipelines = PipelineExecutions(
-            self.stores, self.control_plane.call, aws, self.events, Clock(scale)
+            self.stores, self.control_plane.call, aws, self.events, metrics, Clock(scale)
         )
         for api in (
             ProcessingJobApi(self.stores, self.jobs),

@@ -285,6 +285,28 @@ def test_an_execution_is_stopped_half_way_and_goes_on_by_a_retry(
     assert runner.ended(arn)["PipelineExecutionStatus"] == "Succeeded"
     assert runner.steps(arn)["A"] == steps["A"]
     assert runner.steps(arn)["B"]["StepStatus"] == "Succeeded"
+    # AND CloudWatch has counted both runs, by pipeline, by step, and of all pipelines
+    values = workshop.metrics.values
+    places: tuple[dict[str, str], ...] = ({"PipelineName": "Long"}, {})
+    for where in places:
+        assert values("ExecutionStarted", **where) == [1, 1]
+        assert values("ExecutionStopped", **where) == values("ExecutionSucceeded", **where) == [1]
+        assert values("ExecutionFailed", **where) == []
+        assert len(values("ExecutionDuration", **where)) == 2
+    counted = {
+        step: [len(values(f"Step{name}", PipelineName="Long", StepName=step)) for name in _STEP_METRICS]
+        for step in ("A", "B")
+    }
+    assert counted == {"A": [1, 1, 0, 0, 1], "B": [2, 1, 1, 0, 2]}
+    durations = values("StepDuration", PipelineName="Long", StepName="B")
+    took = values("ExecutionDuration", PipelineName="Long")
+    # the second run began at the retry
+    assert all(0 < step <= execution for step, execution in zip(durations, took, strict=True))
+    kinds = {(namespace, unit) for _, namespace, _, unit, _, _ in workshop.metrics.records}
+    assert kinds == {("AWS/Sagemaker/ModelBuildingPipeline", unit) for unit in ("Count", "Milliseconds")}
+
+
+_STEP_METRICS = ("Started", "Succeeded", "Stopped", "Failed", "Duration")
 
 
 def test_stopping_ends_a_pause_between_attempts_and_waits_for_a_function(

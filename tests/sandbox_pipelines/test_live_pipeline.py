@@ -41,13 +41,13 @@ model = pathlib.Path(os.environ["SM_MODEL_DIR"])
 (model / "code").mkdir()
 (model / "rows.txt").write_text(str(len(rows)))
 (model / "code" / "inference.py").write_text('''
-import pathlib
+import os, pathlib
 def model_fn(model_dir):
     return pathlib.Path(model_dir, "rows.txt").read_text()
 def input_fn(data, content_type):
     return data
 def predict_fn(data, model):
-    return model
+    return model + " " + os.environ["UNIT"]
 def output_fn(prediction, accept):
     return prediction, "text/plain"
 ''')
@@ -130,6 +130,8 @@ def definition() -> str:
     )
     rows = {"Std:JsonGet": {"PropertyFile": get("Steps.Evaluate.PropertyFiles.Report"), "Path": "rows"}}
     register = register_step("Register", get("Steps.Train.ModelArtifacts.S3ModelArtifacts"))
+    (container,) = register["Arguments"]["InferenceSpecification"]["Containers"]
+    container["Environment"]["UNIT"] = "rows"
     deploy = lambda_step(
         "Deploy",
         "deploy",
@@ -230,16 +232,30 @@ def test_a_pipeline_of_a_stack_deploys_an_endpoint(live: Live, state: State) -> 
         {"source": ["aws.sagemaker"], "detail": {"currentPipelineExecutionStatus": ["Failed"]}},
     )
 
+    # AND an alarm on failed executions
+    live.cloudwatch.put_metric_alarm(
+        AlarmName="failed-executions",
+        Namespace="AWS/Sagemaker/ModelBuildingPipeline",
+        MetricName="ExecutionFailed",
+        Dimensions=[{"Name": "PipelineName", "Value": "Reviews"}],
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+        TreatMissingData="notBreaching",
+    )
+
     # WHEN it runs
     start = live.sagemaker.start_pipeline_execution
     arn = start(PipelineName="Reviews")["PipelineExecutionArn"]
     execution = ended(live, arn)
 
-    # THEN the endpoint answers with what was trained
+    # THEN the endpoint answers with what was trained, in the environment of the model package
     assert execution["PipelineExecutionStatus"] == "Succeeded", execution
     assert live.settled("deployed")["EndpointStatus"] == "InService"
     answer = live.runtime.invoke_endpoint(EndpointName="deployed", ContentType="text/plain", Body=b"x")
-    assert answer["Body"].read() == b"3"
+    assert answer["Body"].read() == b"3 rows"
     assert s3.get_object(Bucket=BUCKET, Key="from-the-job")["Body"].read() == b"1"
     # AND job logs are in CloudWatch Logs, the approval on the bus
     logs = live.aws("logs")
@@ -264,6 +280,7 @@ def test_a_pipeline_of_a_stack_deploys_an_endpoint(live: Live, state: State) -> 
     assert "there are 3 rows" in refused["FailureReason"]
     (event,) = live.until("the failure", failed.read)
     assert event["detail"]["pipelineExecutionArn"] == second
+    live.until("the alarm", lambda: _has_fired(live, "failed-executions"))
     # AND nothing of the jobs is left
     commands = [
         " ".join(process.cmdline())
@@ -271,6 +288,12 @@ def test_a_pipeline_of_a_stack_deploys_an_endpoint(live: Live, state: State) -> 
         if process.status() != psutil.STATUS_ZOMBIE
     ]
     assert not [command for command in commands if "/work/jobs/" in command]
+
+
+def _has_fired(live: Live, alarm: str) -> bool:
+    """A minute is a second here: an alarm that fires may be green again when it is looked at."""
+    items = live.cloudwatch.describe_alarm_history(AlarmName=alarm, HistoryItemType="StateUpdate")
+    return any("to ALARM" in item["HistorySummary"] for item in items["AlarmHistoryItems"])
 
 
 def test_a_sandbox_that_ends_takes_its_jobs_with_it(live: Live, tmp_path: Any) -> None:
