@@ -29,6 +29,28 @@ FRAMEWORKS = {
 }
 
 
+def framework_image(framework: str, version: str, instance: InstanceType | None) -> FrameworkImage:
+    """AWS's image for an instance type's processor, or for serverless.
+
+    Args:
+        framework: One of `FRAMEWORKS`.
+        version: The framework's.
+        instance: None for no instances.
+
+    Raises:
+        InvalidConfiguration: There is no such image.
+    """
+    if instance is None:
+        processor = Processor.CPU
+    elif instance.accelerator is Accelerator.GPU:
+        processor = Processor.GPU
+    elif instance.architecture is Architecture.ARM64:
+        processor = Processor.GRAVITON
+    else:
+        processor = Processor.CPU
+    return FRAMEWORKS[framework](version=version, processor=processor)
+
+
 class VpcSettings(Section):
     """Where a model's containers are attached."""
 
@@ -152,15 +174,7 @@ class ContainerSettings(Section):
         """AWS's image for an instance type's processor, or for serverless; None for an image of your own."""
         if self.framework is None:
             return None
-        if instance is None:
-            processor = Processor.CPU
-        elif instance.accelerator is Accelerator.GPU:
-            processor = Processor.GPU
-        elif instance.architecture is Architecture.ARM64:
-            processor = Processor.GRAVITON
-        else:
-            processor = Processor.CPU
-        return FRAMEWORKS[self.framework](version=str(self.framework_version), processor=processor)
+        return framework_image(self.framework, str(self.framework_version), instance)
 
     def _image(self, scope: Construct, root: Path, instance: InstanceType | None) -> ContainerImage:
         if image := self.framework_image(instance):

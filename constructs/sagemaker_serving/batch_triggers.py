@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 
-import aws_cdk as cdk
 from aws_cdk import aws_events as events
-from aws_cdk import aws_iam as iam
 
 from constructs import Construct
 
@@ -136,21 +134,8 @@ class ObjectTrigger(Construct):
             ],
         )
         self.rule.node.add_dependency(self.node.find_child("Policy"), workflow.state_machine)
-        self.dead_letters.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="EventsOfThisRule",
-                principals=[iam.ServicePrincipal("events.amazonaws.com")],
-                actions=["sqs:SendMessage"],
-                resources=[self.dead_letters.queue_arn],
-                conditions={"ArnEquals": {"aws:SourceArn": self.rule.attr_arn}},
-            )
-        )
-        key.allow_service(
-            "LettersOfRules",
-            "events.amazonaws.com",
-            actions=["Decrypt", "GenerateDataKey*"],
-            conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
-        )
+        self.dead_letters.keep_events_of([self.rule])
+        key.allow_rules()
 
 
 def check_prefix(findings: Findings, prefix: str, field: str = "prefix") -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from constructs import Construct
 
 from .endpoint import ServingEndpoint
-from .event_messages import EventMessages
+from .event_messages import ENDPOINT_CHANGE, EventMessages
 from .storage import AlarmTopic
-
-ENDPOINT_CHANGE = "SageMaker Endpoint State Change"
 
 BAD_STATUSES = ("FAILED", "ROLLING_BACK", "UPDATE_ROLLBACK_FAILED")
 """Statuses of an endpoint whose creation or update went wrong, as events write them (developer guide, "Events
@@ -37,7 +37,7 @@ class DeploymentNotifications(EventMessages):
     def __init__(self, scope: Construct, id_: str, *, endpoint: ServingEndpoint, topic: AlarmTopic) -> None:
         super().__init__(scope, id_, subject=endpoint.endpoint_name, topic=topic)
         paths = {"endpoint": "EndpointName", "status": "EndpointStatus", "config": "EndpointConfigName"}
-        for name, detail, text in (
+        told: list[tuple[str, dict[str, Sequence[object]], str]] = [
             (
                 "EndsBadly",
                 {"EndpointStatus": BAD_STATUSES},
@@ -52,7 +52,8 @@ class DeploymentNotifications(EventMessages):
                 "The endpoint <endpoint> is in service with the configuration <config>, which is not the one "
                 "that was deployed last: the update was taken back.",
             ),
-        ):
+        ]
+        for name, detail, text in told:
             self.tell(
                 name,
                 about="Deployments",

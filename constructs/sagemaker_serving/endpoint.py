@@ -11,7 +11,6 @@ from aws_cdk import aws_sagemaker as sagemaker
 
 from constructs import Construct
 
-from .acknowledgements import acknowledge_wildcards
 from .async_inference import AsyncInference
 from .data_capture import DataCapture
 from .deployment import DeploymentPolicy
@@ -20,12 +19,13 @@ from .endpoint_kinds import asynchronous_warnings
 from .endpoint_parts import EndpointParts, ServedShadow, ServedVariant
 from .errors import Findings, is_token
 from .limits import suggest
-from .metrics import INSTANCE_NAMESPACE, INVOCATION_NAMESPACE, VariantMetrics
-from .model import ContainerInvocation, ServingModel, acknowledge_inline
+from .metrics import VariantMetrics
+from .model import ContainerInvocation, ServingModel
 from .naming import NameKind, check_name
 from .rollback import RollbackAlarm
 from .scaling import VariantScaling
 from .scaling_policies import AutoScaling, ScalingMetric
+from .serving_permissions import serving_policy
 from .storage import EncryptionKey, Retention, ServiceLogGroup
 from .variants import ProductionVariant, ServerlessVariant, check_shadow, check_variants
 
@@ -353,45 +353,22 @@ class ServingEndpoint(Construct):
         return list(dict.fromkeys(item.model for item in self._parts.served))
 
     def _grant_models(self, data_capture: DataCapture | None) -> list[iam.Policy]:
-        streams = f"{self.log_group.arn}:log-stream:*"
-        alarms = [alarm.alarm_arn for alarm in self.rollback_alarms]
-        policies = []
-        for index, model in enumerate(self._models):
-            statements = [
-                iam.PolicyStatement(
-                    sid="WriteLogs",
-                    actions=["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-                    resources=[self.log_group.arn, streams],
-                ),
-                iam.PolicyStatement(
-                    sid="PublishMetrics",
-                    actions=["cloudwatch:PutMetricData"],
-                    resources=["*"],
-                    conditions={
-                        "StringEquals": {"cloudwatch:namespace": [INVOCATION_NAMESPACE, INSTANCE_NAMESPACE]}
-                    },
-                ),
-                *(data_capture.statements if data_capture else []),
-            ]
-            if alarms:
-                statements.append(
-                    iam.PolicyStatement(
-                        sid="WatchRollbackAlarms", actions=["cloudwatch:DescribeAlarms"], resources=alarms
-                    )
-                )
-            policy = iam.Policy(self, f"ServePolicy{index or ''}", roles=[model.role], statements=statements)
-            wildcards = {
-                "*": "cloudwatch:PutMetricData knows no resource; the condition on the namespace narrows it.",
-                streams: "SageMaker names the log streams; the group is this endpoint's own.",
-            }
-            if data_capture:
-                wildcards[data_capture.objects_arn] = (
-                    "SageMaker names the files; the folder is for them alone."
-                )
-            acknowledge_wildcards(policy, wildcards)
-            acknowledge_inline(policy)
-            policies.append(policy)
-        return policies
+        return [
+            serving_policy(
+                self,
+                f"ServePolicy{index or ''}",
+                role=model.role,
+                log_group=self.log_group,
+                rollback_alarms=self.rollback_alarms,
+                statements=data_capture.statements if data_capture else [],
+                wildcards={
+                    data_capture.objects_arn: "SageMaker names the files; the folder is for them alone."
+                }
+                if data_capture
+                else {},
+            )
+            for index, model in enumerate(self._models)
+        ]
 
     def _apply_retention(self) -> None:
         # With no instances there is nothing to keep: the update would start none, and prove nothing.

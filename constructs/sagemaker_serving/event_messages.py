@@ -8,13 +8,17 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_events as events
-from aws_cdk import aws_iam as iam
 
 from constructs import Construct
 
 from .storage import AlarmTopic, DeadLetterQueue
 
 SOURCE = "aws.sagemaker"
+ENDPOINT_CHANGE = "SageMaker Endpoint State Change"
+PACKAGE_CHANGE = "SageMaker Model Package State Change"
+EXECUTION_CHANGE = "SageMaker Model Building Pipeline Execution Status Change"
+STEP_CHANGE = "SageMaker Model Building Pipeline Execution Step Status Change"
+"""Kinds of events (developer guide, "Events that Amazon SageMaker AI sends to Amazon EventBridge")."""
 
 
 class EventMessages(Construct):
@@ -104,12 +108,4 @@ class EventMessages(Construct):
 
     def let_rules_keep_letters(self) -> None:
         """Let the rules write dead letters; call it once, after the last of them."""
-        self.dead_letters.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="EventsOfTheseRules",
-                principals=[iam.ServicePrincipal("events.amazonaws.com")],
-                actions=["sqs:SendMessage"],
-                resources=[self.dead_letters.queue_arn],
-                conditions={"ArnEquals": {"aws:SourceArn": [rule.attr_arn for rule in self.rules]}},
-            )
-        )
+        self.dead_letters.keep_events_of(self.rules)

@@ -19,17 +19,21 @@ from .acknowledgements import acknowledge_wildcards
 from .errors import Findings
 from .images import PULL_ACTIONS, BoundImage, ContainerImage
 from .instances import Architecture
+from .job_code import CODE, JobCode
 from .model import acknowledge_inline
 from .naming import MAX_NAME_LENGTH
 from .pipeline_definition import PipelineDefinition
+from .registry_permissions import sagemaker_arn, versions_arn
 
 if TYPE_CHECKING:
     from aws_cdk import aws_lambda as lambda_
 
+    from .registry_endpoint import RegistryEndpoint
+
 __all__ = ["MlPipeline"]
 
-RAW, CODE, RESULTS, MODELS = "raw", "code", "results", "models"
-"""Folders of the bucket: reviews, job scripts, what processing jobs write, and what training jobs write."""
+RAW, RESULTS, MODELS = "raw", "results", "models"
+"""Folders of the bucket: reviews, what processing jobs write, and what training jobs write."""
 
 MAX_PIPELINE_NAME = 256
 """Characters of a pipeline's name (API shape PipelineName)."""
@@ -80,7 +84,7 @@ class MlPipeline(Construct):
     ) -> None:
         super().__init__(scope, id_)
         _check_names(self.node.path, name, model_package_group_name)
-        self._bucket, self._key = bucket, key
+        self._name, self._bucket, self._key = name, bucket, key
         self._image = image.bind(self, architecture=Architecture.X86_64)
         self.group = sagemaker.CfnModelPackageGroup(
             self, "Group", model_package_group_name=model_package_group_name
@@ -118,6 +122,23 @@ class MlPipeline(Construct):
         for policy in (processing, training, own):
             self.pipeline.node.add_dependency(policy)
 
+    def run_after(self, code: JobCode, *, serves: RegistryEndpoint) -> None:
+        """Order what belongs together: first the scripts, then the pipeline; the group as long as either.
+
+        Args:
+            code: The job scripts.
+            serves: The endpoint that follows the group.
+        """
+        code.resource.node.add_dependency(self.group)
+        serves.resource.node.add_dependency(self.group)
+        # removed before the endpoint is: no execution deploys any more
+        self.pipeline.node.add_dependency(code.resource, serves.resource)
+
+    @property
+    def pipeline_arn(self) -> str:
+        """The pipeline's ARN, known at deployment."""
+        return sagemaker_arn(f"pipeline/{self._name}")
+
     def _job_role(
         self, duty: str, *, reads: Sequence[str], writes: Sequence[str]
     ) -> tuple[iam.Role, iam.Policy]:
@@ -150,10 +171,8 @@ class MlPipeline(Construct):
         self, deploy_function: lambda_.IFunction, group_name: str
     ) -> tuple[iam.Role, iam.Policy]:
         role = self._role("Role", f"Executions of {self.node.path}")
-        jobs = {
-            duty: _arn("sagemaker", f"{duty.lower()}-job/pipelines-*") for duty in ("Processing", "Training")
-        }
-        versions = _arn("sagemaker", f"model-package/{group_name}/*")
+        jobs = {duty: sagemaker_arn(f"{duty}-job/pipelines-*") for duty in ("Processing", "Training")}
+        versions = versions_arn(group_name)
         statements = [
             *(
                 _allow(

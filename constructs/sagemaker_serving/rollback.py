@@ -28,7 +28,8 @@ class RollbackAlarm:
 
     Such an alarm is bound to one endpoint configuration, so the endpoint makes it after its configuration and
     before itself. An old fleet that is in trouble cannot stop the update that repairs it, and the alarms that
-    tell people about the endpoint stay on all of it.
+    tell people about the endpoint stay on all of it. Where configurations come and go without CloudFormation
+    (`RegistryEndpoint`), it sees all fleets.
 
     Args:
         endpoint_name: The endpoint whose metric is watched.
@@ -53,17 +54,17 @@ class RollbackAlarm:
         """For people: the variant and what is watched."""
         return f"{self.variant_name} {self.metric}"
 
-    def make(self, scope: Construct, config_name: str) -> cloudwatch.Alarm:
+    def make(self, scope: Construct, config_name: str | None = None) -> cloudwatch.Alarm:
         """The alarm.
 
         Args:
             scope: Where it is made.
-            config_name: The endpoint configuration whose fleet is watched, usually a reference.
+            config_name: The endpoint configuration whose fleet is watched, usually a reference. Default: all.
         """
         metrics = VariantMetrics(self.endpoint_name, self.variant_name, config_name=config_name)
         factory = AlarmFactory(
             scope,
-            name=f"the new fleet of {self.endpoint_name}/{self.variant_name}",
+            name=f"{'the new fleet of ' if config_name else ''}{self.endpoint_name}/{self.variant_name}",
             stem=f"Rollback-{self.variant_name}",
             window=self.window,
             topic=self.topic,

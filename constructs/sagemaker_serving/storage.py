@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import aws_cdk as cdk
+from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
@@ -87,6 +88,19 @@ class EncryptionKey(kms.Key):
             enable_key_rotation=True,
             pending_window=cdk.Duration.days(30 if retention.keep_data else 7),
             removal_policy=retention.removal_policy,
+        )
+        self._open_to_rules = False
+
+    def allow_rules(self) -> None:
+        """Let rules of EventBridge write into this stack's dead-letter queues."""
+        if self._open_to_rules:
+            return
+        self._open_to_rules = True
+        self.allow_service(
+            "LettersOfRules",
+            "events.amazonaws.com",
+            actions=["Decrypt", "GenerateDataKey*"],
+            conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
         )
 
     def allow_service(
@@ -343,6 +357,22 @@ class DeadLetterQueue(sqs.Queue):
                 {"SQS3": "It is a dead-letter queue itself; what lands in it raises an alarm."},
                 Pack.AWS_SOLUTIONS,
             )
+
+    def keep_events_of(self, rules: Sequence[events.CfnRule]) -> None:
+        """Let rules of EventBridge write what they could not deliver; the queue's key has to let them, too.
+
+        Args:
+            rules: All rules that name this queue.
+        """
+        self.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="EventsOfTheseRules",
+                principals=[iam.ServicePrincipal("events.amazonaws.com")],
+                actions=["sqs:SendMessage"],
+                resources=[self.queue_arn],
+                conditions={"ArnEquals": {"aws:SourceArn": [rule.attr_arn for rule in rules]}},
+            )
+        )
 
 
 _NOT_REPLICATED = {
