@@ -23,6 +23,7 @@ os.environ["SAGEMAKER_VALIDATE_ROLE"] = "false"
 
 import boto3
 from sagemaker.core.lambda_helper import Lambda
+from sagemaker.core.metadata_properties import MetadataProperties
 from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
 from sagemaker.core.processing import Processor
 from sagemaker.core.shapes import (
@@ -35,6 +36,7 @@ from sagemaker.core.shapes import (
 )
 from sagemaker.core.training.configs import Compute, InputData
 from sagemaker.core.workflow.conditions import ConditionGreaterThanOrEqualTo
+from sagemaker.core.workflow.execution_variables import ExecutionVariables
 from sagemaker.core.workflow.functions import Join, JsonGet
 from sagemaker.core.workflow.parameters import ParameterFloat, ParameterInteger, ParameterString
 from sagemaker.core.workflow.pipeline_context import PipelineSession
@@ -211,6 +213,13 @@ def _register(session: PipelineSession, training: TrainingStep, evaluation: Any)
         inference_instances=["ml.m5.large", "ml.c5.large"],
         approval_status=APPROVAL,
         model_metrics=ModelMetrics(model_statistics=report),
+        # where a version comes from, for a person and for SageMaker's lineage
+        metadata_properties=MetadataProperties(generated_by=training.properties.TrainingJobArn),
+        customer_metadata_properties={
+            "CodeVersion": "@@CODE_VERSION@@",
+            "InputData": DATA,
+            "PipelineExecution": ExecutionVariables.PIPELINE_EXECUTION_ARN,
+        },
     )
     return ModelStep("Register", step_args=arguments, retry_policies=[_CALL_RETRY])
 
@@ -265,6 +274,8 @@ def build() -> dict[str, Any]:
     )
     pipeline = Pipeline(
         name="ml-pipeline",
+        # a trial for each execution would be one more thing to pay for, to permit and to remove
+        pipeline_experiment_config=None,
         parameters=[
             DATA,
             PROCESSING_INSTANCE,
