@@ -90,6 +90,7 @@ def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
         if refused is not None:
             return refused
         notes().wants_log = headers.get("x-amz-log-type", "").lower() == "tail"
+        notes().asynchronous = headers.get("x-amz-invocation-type", "") == "Event"
         answer: Answer = await handler(method, path, headers, body, query)
         return answer
 
@@ -128,7 +129,8 @@ class _Functions:
         @functools.wraps(emit)
         def emit_metrics(function_name: str, *values: Any, **named: Any) -> None:
             record = self._lambda._functions.get(function_name)
-            if record is None or not _is_image(record["config"]):
+            # ministack counts an asynchronous call when it takes it: asynchronous_calls counts each try
+            if not notes().asynchronous and (record is None or not _is_image(record["config"])):
                 emit(function_name, *values, **named)
 
         self._lambda._execute_function = execute_function
@@ -326,7 +328,7 @@ class _Functions:
             name, attributes = create(logical_id, props, stack_name)
             if digest:
                 self._lambda._functions[name]["config"]["CodeSha256"] = digest.partition(":")[2]
-            self._reserve(name, props)
+            self._complete(name, props)
             return name, attributes
 
         return created
@@ -335,15 +337,19 @@ class _Functions:
         @functools.wraps(update)
         def updated(physical_id: str, old: Params, new: Params, *others: Any, **named: Any) -> Any:
             name, attributes = update(physical_id, old, new, *others, **named)
-            self._reserve(name, new)
+            self._complete(name, new)
             return name, attributes
 
         return updated
 
-    def _reserve(self, name: str, props: Params) -> None:
-        """ministack drops ReservedConcurrentExecutions of templates."""
+    def _complete(self, name: str, props: Params) -> None:
+        """ministack drops ReservedConcurrentExecutions and DeadLetterConfig of templates."""
+        record = self._lambda._functions[name]
         reserved = props.get("ReservedConcurrentExecutions")
-        self._lambda._functions[name]["concurrency"] = None if reserved is None else int(reserved)
+        record["concurrency"] = None if reserved is None else int(reserved)
+        record["config"].pop("DeadLetterConfig", None)
+        if (props.get("DeadLetterConfig") or {}).get("TargetArn"):
+            record["config"]["DeadLetterConfig"] = dict(props["DeadLetterConfig"])
 
     def _dropping(self, delete: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(delete)

@@ -12,10 +12,12 @@ from concurrent.futures import Future
 from importlib.metadata import version
 from typing import Any, Protocol
 
+from sandbox.aws import LocalAws
 from sandbox.clock import Clock
 from sandbox.errors import SandboxError
 from sandbox.events import SOURCE, Event
 from sandbox.ministack_adapter import cloudformation, fronts, functions
+from sandbox.ministack_adapter.asynchronous_calls import AsynchronousCalls
 from sandbox.ministack_adapter.cloudwatch import CloudWatchAlarms, repair_cloudwatch
 from sandbox.ministack_adapter.functions import FunctionHost
 from sandbox.ministack_adapter.hooks import (
@@ -56,7 +58,7 @@ class Ministack:
         host: Who runs Lambda functions from images.
         gateway_url: Where clients reach the gateway.
         known: Secrets by access key, for requests to HTTP fronts.
-        clock: The time scale of schedules.
+        clock: The time scale of schedules, and of what is tried again.
 
     Raises:
         IncompatibleMinistack: ministack is another one than expected.
@@ -76,6 +78,7 @@ class Ministack:
         self._emulator = emulator
         self._host = host
         self._gateway_url = gateway_url
+        self._clock = clock
         self._app = module("app")
         self._cloudformation: Future[None] = Future()
         self._add_services()
@@ -161,6 +164,7 @@ class Ministack:
             check(LATE_HOOKS)
             cloudformation.extend(self._emulator.call)
             functions.extend(self._host)
+            AsynchronousCalls(self._clock, LocalAws(self._gateway_url)).install()
             fronts.give_reachable_urls(self._gateway_url)
         except Exception as error:
             log.exception("CloudFormation cannot be used")

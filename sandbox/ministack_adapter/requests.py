@@ -18,11 +18,13 @@ class Notes:
     Args:
         target: Its path and query as they were sent, and signed.
         wants_log: It is a call of a function that wants the end of its log.
+        asynchronous: It is a call of a function that waits for nothing; what comes of it is counted then.
         call_id: Id of the call that it made; its answer's request id.
     """
 
     target: str = ""
     wants_log: bool = False
+    asynchronous: bool = False
     call_id: str = ""
 
 
@@ -32,6 +34,11 @@ _NOTES: ContextVar[Notes | None] = ContextVar("request_notes", default=None)
 def notes() -> Notes:
     """Those of the request that is being worked on; empty ones outside of any."""
     return _NOTES.get() or Notes()
+
+
+def forget() -> None:
+    """Keep no notes any more: what is done from here on is not part of the request."""
+    _NOTES.set(None)
 
 
 def noting(application: Application) -> Application:

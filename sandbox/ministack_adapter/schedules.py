@@ -18,6 +18,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sandbox.clock import Clock
+from sandbox.ministack_adapter.asynchronous_calls import find_function
 from sandbox.ministack_adapter.hooks import module
 from sandbox.store import Params
 
@@ -184,6 +185,8 @@ def _invoke(target: Params, schedule: Params, due: float) -> None:
         if status >= 300:
             raise ValueError(json.loads(body).get("message", body))
         return
+    if ":lambda:" in arn and find_function(arn) is None:
+        raise ValueError(f"Function not found: {arn}")
     event = {
         "EventId": str(uuid.uuid4()),
         "Source": "aws.scheduler",
