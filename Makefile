@@ -10,7 +10,7 @@ PY      := .venv/bin/python
 export PATH := $(abspath .venv/bin):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test synth lint snapshots bench down clean pins generated
+.PHONY: help setup demo test synth lint snapshots bench down clean pins sdk generated
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,9 +51,11 @@ pins: setup ## resolve requirements*.in anew
 	@for name in requirements requirements-dev requirements-sagemaker; do \
 	  $(PY) -m uv pip compile -q --upgrade --python-version 3.11 --no-header $$name.in -o $$name.txt; done
 
-generated: setup ## write the committed tables anew: instance types, framework images, the pipeline (installs the SDK, 1 GB)
-	@$(PY) tools/generate_instances.py
+sdk: setup ## set up the SageMaker SDK in an environment of its own (1 GB), for `generated` and the tests of what it writes
 	@$(PY) -m uv venv --quiet --allow-existing .cache/sdk
 	@$(PY) -m uv pip install --quiet --python .cache/sdk/bin/python -r requirements-sagemaker.txt
+
+generated: sdk ## write the committed tables anew: instance types, framework images, the pipeline
+	@$(PY) tools/generate_instances.py
 	@.cache/sdk/bin/python tools/generate_images.py
 	@.cache/sdk/bin/python model_code/ml_pipeline/definition.py

@@ -24,6 +24,15 @@ TWO = InstanceVariant(instance_type="ml.m5.large", initial_instance_count=2)
 RETENTION = Retention(keep_data=False)
 
 
+@pytest.fixture(scope="session")
+def sdk_python() -> str:
+    """The Python that has the SageMaker SDK."""
+    python = Path(__file__).resolve().parents[2] / ".cache" / "sdk" / "bin" / "python"
+    if not python.is_file():
+        pytest.skip("the SageMaker SDK is not set up: make sdk")
+    return str(python)
+
+
 @pytest.fixture
 def app(tmp_path: Path) -> cdk.App:
     """An app without CloudFormation's own checks, which have tests of their own."""
