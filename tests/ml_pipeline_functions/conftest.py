@@ -1,0 +1,54 @@
+"""The functions' modules, and SageMaker as the project has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.ml_pipeline_functions.plane import Deploy, Plane, opened
+from tests.model_code.conftest import load_model_code
+from tests.sandbox_api.world import Wire
+
+
+@pytest.fixture(scope="session")
+def functions() -> SimpleNamespace:
+    """The modules of the functions."""
+    return load_model_code("ml_pipeline_functions")
+
+
+@pytest.fixture(scope="session")
+def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture(scope="session")
+def wired(wire: Wire) -> Any:
+    """A client that reaches the plane of the running test; making one takes long."""
+    return wire.client("sagemaker")
+
+
+@pytest.fixture
+def plane(functions: SimpleNamespace, wire: Wire, wired: Any) -> Iterator[Plane]:
+    """SageMaker with an endpoint whose endings the test decides."""
+    with opened(functions, wire, wired) as plane:
+        yield plane
+
+
+@pytest.fixture
+def deploy(functions: SimpleNamespace, plane: Plane) -> Deploy:
+    """The function that deploys."""
+    return Deploy(functions, plane)
+
+
+@pytest.fixture
+def refuse(plane: Plane) -> Callable[[str, str, str], None]:
+    """Has an operation refused from now on, with a code and a message."""
+
+    def refuse(operation: str, code: str, message: str) -> None:
+        plane.refusals[operation] = ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+    return refuse
