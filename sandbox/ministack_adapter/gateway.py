@@ -19,6 +19,7 @@ from sandbox.events import SOURCE, Event
 from sandbox.ministack_adapter import cloudformation, fronts, functions
 from sandbox.ministack_adapter.asynchronous_calls import AsynchronousCalls
 from sandbox.ministack_adapter.cloudwatch import CloudWatchAlarms, repair_cloudwatch
+from sandbox.ministack_adapter.custom_resources import CustomResources
 from sandbox.ministack_adapter.functions import FunctionHost
 from sandbox.ministack_adapter.hooks import (
     EXPECTED_VERSION,
@@ -164,7 +165,9 @@ class Ministack:
             check(LATE_HOOKS)
             cloudformation.extend(self._emulator.call)
             functions.extend(self._host)
-            AsynchronousCalls(self._clock, LocalAws(self._gateway_url)).install()
+            calls = AsynchronousCalls(self._clock, LocalAws(self._gateway_url))
+            calls.install()
+            CustomResources(self._clock, calls).install()
             fronts.give_reachable_urls(self._gateway_url)
         except Exception as error:
             log.exception("CloudFormation cannot be used")

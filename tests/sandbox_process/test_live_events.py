@@ -195,7 +195,7 @@ def test_a_schedule_calls_a_function_with_its_input_as_it_is(live: Live) -> None
     destinations(live, "scheduled", 0, OnSuccess=good)
     event = {"Records": [{"n": 1.5}], "detail": {"bad": None}}
     scheduler = live.aws("scheduler")
-    targets = {
+    targets: dict[str, Params] = {
         "there": {"Arn": arn},
         "missing": {"Arn": f"{arn}-not", "DeadLetterConfig": {"Arn": lost.arn}},
     }
