@@ -128,8 +128,28 @@ class _Reader:
             self._step(body, None)
         for step in self._steps.values():
             self._connect(step, {parameter["Name"] for parameter in declared})
+        self._experiment(content.get("PipelineExperimentConfig"), {each["Name"] for each in declared})
         self._cycles()
         return Definition(declared, self._steps)
+
+    def _experiment(self, config: Any, declared: set[str]) -> None:
+        """Names of an experiment and a trial; null for none. The sandbox makes neither."""
+        where = "PipelineExperimentConfig"
+        if config is None:
+            return
+        if not isinstance(config, dict):
+            self.findings.append(f"{where} must be an object or null")
+            return
+        try:
+            found = list(references(config))
+        except BadPath as error:
+            self.findings.append(f"{where}: {error}")
+            return
+        for reference in found:
+            if reference.source == "Steps":
+                self.findings.append(f"{where} refers to step {reference.name!r}; it is made before any step")
+            else:
+                self.findings += [f"{where} {finding}" for finding in self._dangling(reference, declared)]
 
     def _parameters(self, given: Any) -> list[Params]:
         if not isinstance(given, list):

@@ -43,9 +43,11 @@ def test_versions_are_numbered_shown_changed_and_removed(
     metrics = {
         "ModelQuality": {"Statistics": {"ContentType": "application/json", "S3Uri": "s3://out/e.json"}}
     }
+    origin = {"GeneratedBy": "ci", "CommitId": "abc", "Repository": "here", "ProjectId": "p-1"}
     given = version(
         "Reviews",
         ModelMetrics=metrics,
+        MetadataProperties=origin,
         CustomerMetadataProperties={"accuracy": "0.9", "old": "x"},
         Tags=[{"Key": "team", "Value": "nlp"}],
     )
@@ -64,7 +66,7 @@ def test_versions_are_numbered_shown_changed_and_removed(
         "PendingManualApproval",
         "Completed",
     )
-    assert shown["ModelMetrics"] == metrics
+    assert (shown["ModelMetrics"], shown["MetadataProperties"]) == (metrics, origin)
     assert sagemaker.list_tags(ResourceArn=first)["Tags"] == [{"Key": "team", "Value": "nlp"}]
     listed = sagemaker.list_model_packages(ModelPackageGroupName="Reviews")["ModelPackageSummaryList"]
     assert [each["ModelPackageArn"] for each in listed] == [second, first]
@@ -89,6 +91,7 @@ def test_versions_are_numbered_shown_changed_and_removed(
     assert [detail["ModelApprovalStatus"] for detail in details] == ["PendingManualApproval", "Approved"]
     assert details[-1]["ModelPackageGroupName"] == "Reviews"
     assert details[-1]["Tags"] == {"team": "nlp"}
+    assert details[-1]["MetadataProperties"] == origin
 
     # AND WHEN the last version goes
     assert refused(sagemaker.delete_model_package_group, ModelPackageGroupName="Reviews")[0] == (

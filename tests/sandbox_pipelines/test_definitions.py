@@ -140,6 +140,31 @@ def test_a_bad_parameter_is_refused(declared: list[Any], words: str) -> None:
     assert words in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (None, ""),
+        ({"ExperimentName": get("Execution.PipelineName"), "TrialName": get("Parameters.P")}, ""),
+        ("mine", "PipelineExperimentConfig must be an object or null"),
+        ({"TrialName": get("Execution.Trial")}, "PipelineExperimentConfig refers to Execution.Trial"),
+        ({"TrialName": get("Parameters.Q")}, "PipelineExperimentConfig refers to parameter 'Q'"),
+        ({"TrialName": get("Steps.A.X")}, "PipelineExperimentConfig refers to step 'A'"),
+        ({"TrialName": get("somewhere")}, "PipelineExperimentConfig: 'somewhere' is no reference"),
+    ],
+)
+def test_an_experiment_is_named_rightly_or_not_wanted(config: Any, words: str) -> None:
+    # GIVEN a definition with an experiment, or null for none
+    content = json.loads(text([waits("A")], [parameter("P")])) | {"PipelineExperimentConfig": config}
+
+    # WHEN it is read, THEN it is taken, or the mistake told
+    if not words:
+        assert set(check_definition(json.dumps(content)).steps) == {"A"}
+        return
+    with pytest.raises(ServiceError, match="Unable to parse pipeline definition") as caught:
+        check_definition(json.dumps(content))
+    assert words in caught.value.message
+
+
 def test_create_and_update_refuse_with_all_findings(
     sagemaker: Any, runner: Runner, refused: Callable[..., tuple[str, str]]
 ) -> None:

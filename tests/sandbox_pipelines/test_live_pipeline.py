@@ -210,6 +210,20 @@ def make_stack(live: Live, body: str) -> None:
     live.until("the stack", probe)
 
 
+def removed(live: Live, name: str) -> Params:
+    """A stack once its deletion has come to an end."""
+    cloudformation = live.aws("cloudformation")
+    stack_id = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
+    cloudformation.delete_stack(StackName=name)
+
+    def probe() -> Params | None:
+        found: Params = cloudformation.describe_stacks(StackName=stack_id)["Stacks"][0]
+        return None if found["StackStatus"].endswith("IN_PROGRESS") else found
+
+    found: Params = live.until("the stack's end", probe)
+    return found
+
+
 def test_a_pipeline_of_a_stack_deploys_an_endpoint(live: Live, state: State) -> None:
     # GIVEN data, code, a deploy function, a stack with a pipeline, and rules on the bus
     s3 = live.aws("s3")
@@ -281,6 +295,26 @@ def test_a_pipeline_of_a_stack_deploys_an_endpoint(live: Live, state: State) -> 
     (event,) = live.until("the failure", failed.read)
     assert event["detail"]["pipelineExecutionArn"] == second
     live.until("the alarm", lambda: _has_fired(live, "failed-executions"))
+    # AND WHEN the stack is removed while its group has a version, and again without
+    listed = live.sagemaker.list_model_packages(
+        ModelPackageGroupName="reviews", ModelApprovalStatus="Approved"
+    )
+    kept = removed(live, "Pipes")
+    for package in listed["ModelPackageSummaryList"]:
+        live.sagemaker.delete_model_package(ModelPackageName=package["ModelPackageArn"])
+    gone = removed(live, "Pipes")
+
+    # THEN it says what it could not remove and why, and goes then
+    assert kept["StackStatus"] == "DELETE_FAILED"
+    assert "The following resource(s) failed to delete: [Group]" in kept["StackStatusReason"]
+    events = live.aws("cloudformation").describe_stack_events(StackName=kept["StackId"])["StackEvents"]
+    (reason,) = [
+        event["ResourceStatusReason"]
+        for event in events
+        if (event["LogicalResourceId"], event["ResourceStatus"]) == ("Group", "DELETE_FAILED")
+    ]
+    assert "still has 1 model packages" in reason
+    assert gone["StackStatus"] == "DELETE_COMPLETE"
     # AND nothing of the jobs is left
     commands = [
         " ".join(process.cmdline())
