@@ -2,8 +2,7 @@
 
 The SDK is large and stays off the synth path, so it is installed apart and only to run this:
 
-    python -m uv venv .cache/sdk
-    python -m uv pip install --python .cache/sdk/bin/python -r requirements-sagemaker.txt
+    make sdk
     .cache/sdk/bin/python tools/generate_images.py          # or --check: only tell whether anything changed
 
 Every tag and account is what the SDK's own look-up answers; nothing is put together here.
@@ -12,6 +11,7 @@ Every tag and account is what the SDK's own look-up answers; nothing is put toge
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.metadata
 import json
 import logging
@@ -25,7 +25,10 @@ from typing import Any
 os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
 
-from sagemaker.core import image_uris
+from sagemaker.core import common_utils, image_uris
+
+# the SDK reads botocore's table of endpoints for each of 1,600 look-ups: a minute and a half
+common_utils._botocore_resolver = functools.cache(common_utils._botocore_resolver)
 
 TABLE = Path(__file__).resolve().parents[1] / "constructs" / "sagemaker_serving" / "images.json"
 
