@@ -36,6 +36,15 @@ def pages(service: str, operation: str, member: str, **request: Any) -> Iterator
         yield from page.get(member, [])
 
 
+def tags_of(arn: str) -> dict[str, str]:
+    """Tags of a SageMaker resource.
+
+    Raises:
+        ClientError: There is no such resource.
+    """
+    return {tag["Key"]: tag["Value"] for tag in pages("sagemaker", "list_tags", "Tags", ResourceArn=arn)}
+
+
 def is_missing(error: ClientError) -> bool:
     """Whether what the call named is not there."""
     return _code(error) == "ResourceNotFound" or (

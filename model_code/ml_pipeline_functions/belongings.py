@@ -6,19 +6,14 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aws import client, is_missing, is_taken, pages, told
+from aws import client, is_missing, is_taken, pages, tags_of, told
 from botocore.exceptions import BotoCoreError, ClientError
 from report import log
 from target import Settings, Target
 
 VERSION_TAG = "sagemaker-serving:model-package-arn"
-TRIED_TAG = "sagemaker-serving:tried-over"
-"""On a configuration: the configuration that served when it was deployed last, `NOTHING` or `WAITING`."""
-
-NOTHING = "nothing"
-"""It was deployed when there was no endpoint."""
-WAITING = "waiting"
-"""It is to be deployed as soon as an endpoint that is being deleted is gone."""
+WAITING_TAG = "sagemaker-serving:waiting"
+"""On a configuration: whether it is to be deployed as soon as an endpoint that is being deleted is gone."""
 
 YOUNG = timedelta(minutes=15)
 """What is younger may belong to a call that is still running: no function runs longer."""
@@ -35,49 +30,35 @@ class Made:
         self._target = target
         self.model = self.config = False
 
-    def ensure(self, tried_over: str) -> None:
-        """Have model and configuration; what is there with this name is what we would make.
-
-        Args:
-            tried_over: See `TRIED_TAG`; for one that is made.
-        """
+    def ensure(self) -> None:
+        """Have model and configuration; what is there with this name is what we would make."""
         sagemaker = client("sagemaker")
         self.model = _made(sagemaker.create_model, self._target.model_request)
-        tags = {VERSION_TAG: self._target.version.arn, TRIED_TAG: tried_over}
+        tags = {VERSION_TAG: self._target.version.arn}
         self.config = _made(sagemaker.create_endpoint_config, self._target.config_request(tags))
-
-    def note(self, tried_over: str) -> None:
-        """Mark a configuration that was there before: it is deployed again.
-
-        Never raises: the endpoint is on its way already.
-        """
-        if not self.config:
-            _quietly("note", lambda: mark(self._target, tried_over))
 
     def take_back(self) -> None:
         """Remove what this call made, and nothing else. Never raises: an error is on its way already."""
         if self.config:
-            _quietly("take back", lambda: _delete_config(self._target.name))
+            quietly("take back", lambda: _delete_config(self._target.name))
         if self.model:
-            _quietly("take back", lambda: _delete_model(self._target.name))
+            quietly("take back", lambda: _delete_model(self._target.name))
 
 
-def mark(target: Target, tried_over: str) -> None:
-    """Write down over what a configuration is deployed."""
-    tags = [{"Key": TRIED_TAG, "Value": tried_over}]
+def set_waiting(target: Target, waits: bool) -> None:
+    """Write down whether a configuration waits, see `WAITING_TAG`."""
+    tags = [{"Key": WAITING_TAG, "Value": str(waits).lower()}]
     client("sagemaker").add_tags(ResourceArn=_config_arn(target), Tags=tags)
 
 
-def tried_over(target: Target) -> str | None:
-    """Over what a configuration was deployed last, see `TRIED_TAG`; None if it is not there or never was."""
+def is_waiting(target: Target) -> bool:
+    """Whether there is a configuration that waits."""
     try:
-        for tag in pages("sagemaker", "list_tags", "Tags", ResourceArn=_config_arn(target)):
-            if tag["Key"] == TRIED_TAG:
-                return str(tag["Value"])
+        return tags_of(_config_arn(target)).get(WAITING_TAG) == "true"
     except ClientError as error:
-        if not is_missing(error):
-            raise
-    return None
+        if is_missing(error):
+            return False
+        raise
 
 
 def prune(
@@ -96,7 +77,7 @@ def prune(
         is_idle: Whether the endpoint is still as it was; asked when there is something to remove.
     """
     before = datetime.now(UTC) - young
-    _quietly("prune", lambda: _remove_own(settings, keep, before, is_idle))
+    quietly("prune", lambda: _remove_own(settings, keep, before, is_idle))
 
 
 def remove_all(settings: Settings) -> None:
@@ -159,7 +140,13 @@ def _unless_gone(delete: Any, **request: str) -> None:
             raise
 
 
-def _quietly(what: str, work: Callable[[], None]) -> None:
+def quietly(what: str, work: Callable[[], None]) -> None:
+    """Do what no call should fail for; a failure is logged.
+
+    Args:
+        what: For the log.
+        work: What to do.
+    """
     try:
         work()
     except (ClientError, BotoCoreError) as error:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aws import client, is_busy, is_missing
+from aws import client, is_busy, is_missing, tags_of
 from botocore.exceptions import ClientError
 from waiting import wait_until
 
 IN_SERVICE, FAILED, DELETING = "InService", "Failed", "Deleting"
 ROLLBACK_FAILED = "UpdateRollbackFailed"
+
+TRIED_TAG = "sagemaker-serving:tried"
+"""On the endpoint: the configuration that it was last created with or updated to, whatever came of it."""
+
 # of API shape EndpointStatus: neither update nor deletion is possible
 _BUSY = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", DELETING})
 
@@ -20,12 +24,14 @@ class Seen:
     """An endpoint as DescribeEndpoint shows it.
 
     Args:
+        arn: EndpointArn.
         status: EndpointStatus.
         config: The configuration that serves.
         pending: The one that is being deployed; empty if none is.
         reason: FailureReason.
     """
 
+    arn: str
     status: str
     config: str
     pending: str
@@ -46,11 +52,22 @@ def look(name: str) -> Seen | None:
             return None
         raise
     return Seen(
+        arn=found["EndpointArn"],
         status=found["EndpointStatus"],
         config=found.get("EndpointConfigName", ""),
         pending=found.get("PendingDeploymentSummary", {}).get("EndpointConfigName", ""),
         reason=found.get("FailureReason", ""),
     )
+
+
+def tried(seen: Seen) -> str:
+    """The configuration that was deployed last; empty if none was by this function."""
+    return tags_of(seen.arn).get(TRIED_TAG, "")
+
+
+def set_tried(seen: Seen, config: str) -> None:
+    """Write down which configuration was deployed last."""
+    client("sagemaker").add_tags(ResourceArn=seen.arn, Tags=[{"Key": TRIED_TAG, "Value": config}])
 
 
 def delete(name: str) -> bool:

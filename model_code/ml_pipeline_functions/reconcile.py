@@ -11,7 +11,7 @@ from typing import Any
 import belongings
 import endpoint
 from aws import client, is_busy, is_missing, is_taken, told
-from belongings import NOTHING, WAITING, YOUNG, Made
+from belongings import YOUNG, Made, quietly
 from botocore.exceptions import ClientError
 from endpoint import Seen
 from registry import APPROVED, Choice, choose, number
@@ -181,7 +181,7 @@ class _Reconciliation:
     def carry_out(self) -> tuple[Status, str]:
         seen, call = self._seen, self._call
         if seen is None:
-            if call.explicit or belongings.tried_over(self.target) == WAITING:
+            if call.explicit or belongings.is_waiting(self.target):
                 return self._create()
             return Status.DELETED, "The endpoint was deleted. Call without arguments to have it made anew."
         if seen.is_busy:
@@ -192,7 +192,7 @@ class _Reconciliation:
             return self._after_failed_rollback(seen)
         if seen.config == self.target.name:
             return self._as_wanted()
-        if not call.explicit and belongings.tried_over(self.target) == seen.config:
+        if not call.explicit and endpoint.tried(seen) == self.target.name:
             return (
                 Status.ROLLED_BACK,
                 f"{self._wanted} was tried and taken back; {seen.config} serves. {seen.reason} Reject the "
@@ -259,20 +259,21 @@ class _Reconciliation:
 
     def _create(self) -> tuple[Status, str]:
         settings, name = self._settings, self.target.name
-        with_tags = {"Tags": list(settings.tags)} if settings.tags else {}
+        tags = [*settings.tags, {"Key": endpoint.TRIED_TAG, "Value": name}]
         made = Made(self.target)
         try:
-            made.ensure(NOTHING)
+            made.ensure()
             _sighted(
                 client("sagemaker").create_endpoint,
                 EndpointName=settings.endpoint_name,
                 EndpointConfigName=name,
-                **with_tags,
+                Tags=tags,
             )
         except Exception as error:
             self._give_up(made, error)
             raise
-        made.note(NOTHING)
+        if not made.config:
+            quietly("no longer waiting", lambda: belongings.set_waiting(self.target, False))
         return Status.CREATING, f"The endpoint is created with {self._wanted}."
 
     def _update(self, seen: Seen) -> tuple[Status, str]:
@@ -280,7 +281,7 @@ class _Reconciliation:
         how = {"DeploymentConfig": settings.deployment_config} if settings.deployment_config else {}
         made = Made(self.target)
         try:
-            made.ensure(seen.config)
+            made.ensure()
             _sighted(
                 client("sagemaker").update_endpoint,
                 EndpointName=settings.endpoint_name,
@@ -295,15 +296,15 @@ class _Reconciliation:
         except Exception as error:
             self._give_up(made, error)
             raise
-        made.note(seen.config)
+        # only now: another call's update may have been going on
+        quietly("note", lambda: endpoint.set_tried(seen, name))
         return Status.UPDATING, f"The endpoint is updated to {self._wanted}."
 
     def _wait_for_deletion(self) -> tuple[Status, str]:
         made = Made(self.target)
         try:
-            made.ensure(WAITING)
-            if not made.config:
-                belongings.mark(self.target, WAITING)
+            made.ensure()
+            belongings.set_waiting(self.target, True)
         except Exception as error:
             self._give_up(made, error)
             raise

@@ -41,7 +41,6 @@ def test_first_approved_version_creates_the_endpoint(
     assert plane.tags(config) == {
         "pattern": "ml-pipeline",
         "sagemaker-serving:model-package-arn": arn,
-        "sagemaker-serving:tried-over": "nothing",
     }
     (line,) = capsys.readouterr().out.splitlines()
     told = json.loads(line)
