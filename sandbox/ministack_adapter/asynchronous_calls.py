@@ -149,19 +149,12 @@ class AsynchronousCalls:
             record = find_function(call.arn)  # a retry meets the function as it is then
             if record is None:
                 return None
-            started = time.monotonic()
             call.result = self._lambda._execute_function(record, call.event)
             if call.result.get("throttle"):
                 pause = next(throttled)
             else:
                 call.tries += 1
                 call.version = record["config"].get("Version") or "$LATEST"
-                self._lambda._emit_lambda_metrics(
-                    call.name,
-                    duration_ms=(time.monotonic() - started) * 1000,
-                    error=bool(call.result.get("error")),
-                    throttle=False,
-                )
                 if not call.result.get("error"):
                     return "Success"
                 if call.tries > retries:

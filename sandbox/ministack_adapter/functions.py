@@ -90,7 +90,6 @@ def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
         if refused is not None:
             return refused
         notes().wants_log = headers.get("x-amz-log-type", "").lower() == "tail"
-        notes().asynchronous = headers.get("x-amz-invocation-type", "") == "Event"
         answer: Answer = await handler(method, path, headers, body, query)
         return answer
 
@@ -118,23 +117,27 @@ class _Functions:
         self._lambda = module("services.lambda_svc")
 
     def replace_execution(self) -> None:
-        """Send calls of image functions to the host; their metrics are its own."""
-        execute, emit = self._lambda._execute_function, self._lambda._emit_lambda_metrics
+        """Send calls of image functions to the host, and count the others here; the host counts its own.
+
+        ministack counts what comes by Invoke only, and an asynchronous call when it is taken.
+        """
+        service = self._lambda
+        execute = service._execute_function
 
         @functools.wraps(execute)
         def execute_function(func: Params, event: Any) -> Any:
             config = func.get("config") or func
-            return self._execute(config, event) if _is_image(config) else with_name(execute(func, event))
+            if _is_image(config):
+                return self._execute(config, event)
+            if service._function_config_scope_mismatch(config):
+                return execute(func, event)  # it comes back in the function's account and Region
+            started = time.monotonic()
+            answer = with_name(execute(func, event))
+            _count(config["FunctionName"], answer, (time.monotonic() - started) * 1000)
+            return answer
 
-        @functools.wraps(emit)
-        def emit_metrics(function_name: str, *values: Any, **named: Any) -> None:
-            record = self._lambda._functions.get(function_name)
-            # ministack counts an asynchronous call when it takes it: asynchronous_calls counts each try
-            if not notes().asynchronous and (record is None or not _is_image(record["config"])):
-                emit(function_name, *values, **named)
-
-        self._lambda._execute_function = execute_function
-        self._lambda._emit_lambda_metrics = emit_metrics
+        service._execute_function = execute_function
+        service._emit_lambda_metrics = lambda *_, **__: None
 
     def watch_configuration(self) -> None:
         """Resolve images when functions are made, and follow what is provisioned and what is deleted."""
@@ -391,6 +394,19 @@ class _Functions:
             return physical_id, attributes
 
         return made
+
+
+def _count(function_name: str, answer: Params, milliseconds: float) -> None:
+    """Metrics of a call; one that is throttled is neither an invocation nor an error."""
+    throttled = bool(answer.get("throttle"))
+    values = {"Throttles": float(throttled)}
+    if not throttled:
+        failed = float(bool(answer.get("error")))
+        values |= {"Invocations": 1.0, "Errors": failed, "Duration": milliseconds}
+    record = module("services.cloudwatch").record_metric
+    for name, value in values.items():
+        unit = "Milliseconds" if name == "Duration" else "Count"
+        record("AWS/Lambda", name, value, unit, {"FunctionName": function_name})
 
 
 def _repair_images(ecr: Any) -> None:

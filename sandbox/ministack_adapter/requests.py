@@ -18,13 +18,11 @@ class Notes:
     Args:
         target: Its path and query as they were sent, and signed.
         wants_log: It is a call of a function that wants the end of its log.
-        asynchronous: It is a call of a function that waits for nothing; what comes of it is counted then.
         call_id: Id of the call that it made; its answer's request id.
     """
 
     target: str = ""
     wants_log: bool = False
-    asynchronous: bool = False
     call_id: str = ""
 
 

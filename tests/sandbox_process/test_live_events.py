@@ -18,7 +18,11 @@ from sandbox.store import Params
 from tests.sandbox_process.live import IMAGE, ROLE, Live
 
 CODE = """
+import time
+
 def handler(event, context):
+    if event.get("slow"):
+        time.sleep(0.5)
     if event.get("detail", event).get("bad"):
         raise ValueError("the event is bad")
     return {"seen": event}
@@ -186,6 +190,26 @@ def test_asynchronous_calls_keep_to_what_their_function_says_of_them(live: Live)
     assert succeeded["responsePayload"] == {"seen": {"n": 1}}
     assert failed["requestContext"]["approximateInvokeCount"] == 1
     assert (counted(live, "Invocations", "once"), counted(live, "Errors", "once")) == (2, 1)
+
+
+def test_a_call_that_is_throttled_waits_for_its_turn(live: Live) -> None:
+    # GIVEN a slow function that may run once at a time
+    good = Letters(live, "turns")
+    function(live, "turns")
+    destinations(live, "turns", 0, OnSuccess=good)
+    live.aws("lambda").put_function_concurrency(FunctionName="turns", ReservedConcurrentExecutions=1)
+
+    # WHEN it is called twice at once
+    for number in (1, 2):
+        payload = json.dumps({"slow": True, "n": number})
+        live.aws("lambda").invoke(FunctionName="turns", InvocationType="Event", Payload=payload)
+
+    # THEN both calls come to their end, and the wait was neither an error nor a try
+    records = good.wait(2)
+    assert {record["requestPayload"]["n"] for record in records} == {1, 2}
+    assert {record["requestContext"]["approximateInvokeCount"] for record in records} == {1}
+    assert counted(live, "Throttles", "turns") >= 1
+    assert (counted(live, "Invocations", "turns"), counted(live, "Errors", "turns")) == (2, 0)
 
 
 def test_a_schedule_calls_a_function_with_its_input_as_it_is(live: Live) -> None:
