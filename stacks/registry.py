@@ -12,6 +12,7 @@ from .batch_inference import BatchInference
 from .blue_green_deployment import BlueGreenDeployment
 from .inference_pipeline import InferencePipeline
 from .lambda_inference import LambdaInference
+from .ml_pipeline import MlPipeline
 from .multi_container_endpoint import MultiContainerEndpoint
 from .realtime_inference import RealtimeInference
 from .serverless_inference import ServerlessInference
@@ -28,6 +29,7 @@ PATTERNS: Mapping[str, type[PatternStack[Any]]] = {
         BatchInference,
         ServerlessInference,
         LambdaInference,
+        MlPipeline,
     )
 }  # fmt: skip
 """Name in the configuration to stack."""

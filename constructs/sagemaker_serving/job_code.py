@@ -14,6 +14,7 @@ from constructs import Construct
 
 from .build_context import digest_of, keep
 from .errors import Findings
+from .naming import stable_name
 from .registry_permissions import NO_RESOURCE, list_versions, versions_arn
 from .sources import SourceFile, gather, reporting
 from .storage import EncryptionKey, Retention
@@ -86,7 +87,7 @@ class JobCode(Construct):
         self.function = ZipFunction(
             self,
             "Function",
-            function_name=f"{name}-install",
+            function_name=stable_name(name, "install"),
             code=code,
             handler="install.handler",
             environment={},

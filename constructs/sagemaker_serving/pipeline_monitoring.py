@@ -19,6 +19,7 @@ from .event_calls import call_on_events
 from .event_messages import SOURCE, STEP_CHANGE
 from .limits import check_integer, check_number
 from .ml_pipeline import RESULTS, MlPipeline
+from .naming import stable_name
 from .registry_permissions import NO_RESOURCE, sagemaker_arn
 from .storage import AlarmTopic, DataBucket, DeadLetterQueue, EncryptionKey, Retention
 from .widgets import graph
@@ -194,7 +195,7 @@ class PipelineMonitoring(Construct):
         function = ZipFunction(
             self,
             "Accuracy",
-            function_name=f"{pipeline_name}-accuracy",
+            function_name=stable_name(pipeline_name, "accuracy"),
             code=code,
             handler="accuracy.handler",
             environment={"PIPELINE_NAME": pipeline_name, "METRICS_NAMESPACE": NAMESPACE},

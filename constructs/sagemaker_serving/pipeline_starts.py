@@ -12,6 +12,7 @@ from constructs import Construct
 
 from .event_calls import call_on_events
 from .ml_pipeline import RAW, MlPipeline
+from .naming import stable_name
 from .registry_permissions import sagemaker_arn
 from .schedules import Schedule, start_by_schedule
 from .storage import DataBucket, DeadLetterQueue, EncryptionKey, Retention
@@ -61,7 +62,7 @@ class PipelineStarts(Construct):
         self.function = ZipFunction(
             self,
             "Function",
-            function_name=f"{pipeline_name}-start",
+            function_name=stable_name(pipeline_name, "start"),
             code=code,
             handler="start.handler",
             environment={

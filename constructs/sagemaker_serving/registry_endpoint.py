@@ -23,7 +23,7 @@ from .event_messages import ENDPOINT_CHANGE, PACKAGE_CHANGE, SOURCE
 from .images import PULL_ACTIONS, BoundImage, ContainerImage
 from .instances import Architecture
 from .model import acknowledge_inline
-from .naming import NameKind, check_name
+from .naming import NameKind, check_name, stable_name
 from .registry_permissions import NO_RESOURCE, list_versions, sagemaker_arn, versions_arn
 from .rollback import RollbackAlarm
 from .serving_permissions import serving_policy
@@ -31,9 +31,8 @@ from .storage import DeadLetterQueue, EncryptionKey, Retention, ServiceLogGroup
 from .variants import InstanceVariant
 from .zip_function import ZipFunction
 
-ENDED = ("IN_SERVICE", "FAILED", "UPDATE_ROLLBACK_FAILED")
-"""Statuses of an endpoint that is busy no more, as events write them. Not DELETED: who deleted it does not want
-it back."""
+ENDED = ("IN_SERVICE", "FAILED", "DELETED", "UPDATE_ROLLBACK_FAILED")
+"""Statuses of an endpoint that is busy no more, as events write them."""
 
 _STEM_LENGTH = 50  # a hyphen and twelve digits follow in names of 63 characters
 _TIMEOUT = cdk.Duration.minutes(10)  # that of a Lambda step of SageMaker Pipelines
@@ -251,7 +250,7 @@ class RegistryEndpoint(Construct):
         return ZipFunction(
             self,
             "Function",
-            function_name=f"{self.endpoint_name}-deploy",
+            function_name=stable_name(self.endpoint_name, "deploy"),
             code=code,
             handler="deploy.handler",
             environment=environment,

@@ -38,6 +38,7 @@ class ZipFunction(Construct):
             asynchronously. Default: it is called by somebody who waits for its answer.
 
     Attributes:
+        name: As given.
         function: The function.
         role: Its role.
         timeout: As given.
@@ -63,7 +64,7 @@ class ZipFunction(Construct):
         from aws_cdk import aws_lambda as lambda_  # a fifth of a second: only who has a function pays it
 
         super().__init__(scope, id_)
-        self.timeout = timeout
+        self.name, self.timeout = function_name, timeout
         group_name = f"/aws/lambda/{function_name}"
         group = ServiceLogGroup(self, "Logs", name=group_name, key=key, retention=retention)
         self.role = iam.Role(

@@ -21,6 +21,7 @@ STACKS = (
     "BatchInference",
     "ServerlessInference",
     "LambdaInference",
+    "MlPipeline",
 )
 CASES = [(stack, environment) for environment in ENVIRONMENTS for stack in STACKS]
 
