@@ -64,7 +64,7 @@ class NotificationChannel(Construct):
     ) -> None:
         super().__init__(scope, id_)
         self.topic: sns.ITopic = topic or sns.Topic(self, "Topic", master_key=key, enforce_ssl=True)
-        self.dead_letters = DeadLetterQueue(self, "DeadLetters", key=key, behind_a_queue=True)
+        self.dead_letters = DeadLetterQueue(self, "DeadLetters", key=key, has_owner=True)
         self.queue = sqs.Queue(
             self,
             "Queue",

@@ -152,7 +152,7 @@ class PipelineMonitoring(Construct):
         super().__init__(scope, id_)
         limits = thresholds or PipelineThresholds()
         self.metrics = PipelineMetrics(pipeline_name)
-        letters = DeadLetterQueue(self, "DeadLetters", key=key)
+        letters = DeadLetterQueue(self, "DeadLetters", key=key, has_owner=True)
         accuracy = self._accuracy(pipeline, pipeline_name, bucket, code, key, retention, letters)
         factory = AlarmFactory(
             # what happens once an execution is a single data point

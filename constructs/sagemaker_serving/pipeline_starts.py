@@ -56,7 +56,7 @@ class PipelineStarts(Construct):
         retention: Retention,
     ) -> None:
         super().__init__(scope, id_)
-        self.dead_letters = DeadLetterQueue(self, "DeadLetters", key=key)
+        self.dead_letters = DeadLetterQueue(self, "DeadLetters", key=key, has_owner=True)
         own = sagemaker_arn(f"pipeline/{pipeline_name}")
         executions = f"{own}/execution/*"
         self.function = ZipFunction(

@@ -117,7 +117,7 @@ class RegistryEndpoint(Construct):
             log_group=self.log_group,
             rollback_alarms=self.rollback_alarms,
         )
-        self.dead_letters = DeadLetterQueue(self, "DeadLetters", key=key)
+        self.dead_letters = DeadLetterQueue(self, "DeadLetters", key=key, has_owner=True)
         environment = {
             "ENDPOINT_NAME": endpoint_name,
             "MODEL_PACKAGE_GROUP": model_package_group_name,
@@ -152,7 +152,7 @@ class RegistryEndpoint(Construct):
             properties=environment,
         )
         # all that the endpoint needs, before there can be one, and until it is gone
-        self.resource.node.add_dependency(self.log_group, loading, serving, *self.rollback_alarms)
+        self.resource.node.add_dependency(self.log_group, loading, serving)
         # and when the stack is removed, nothing calls the function any more that could make the endpoint anew
         for rule in self.rules:
             rule.node.add_dependency(self.resource)

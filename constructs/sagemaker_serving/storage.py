@@ -336,13 +336,11 @@ class DeadLetterQueue(sqs.Queue):
 
     Args:
         key: Encrypts the messages. Whoever sends to the queue must be able to use it.
-        behind_a_queue: Whether a queue of the same stack names it as its own dead-letter queue: then the
-            compliance packs see what it is by themselves. Default no.
+        has_owner: Whether a queue or function of the same stack names it as its own dead-letter queue: then
+            the compliance packs see what it is by themselves. Default no.
     """
 
-    def __init__(
-        self, scope: Construct, id_: str, *, key: EncryptionKey, behind_a_queue: bool = False
-    ) -> None:
+    def __init__(self, scope: Construct, id_: str, *, key: EncryptionKey, has_owner: bool = False) -> None:
         super().__init__(
             scope,
             id_,
@@ -351,7 +349,7 @@ class DeadLetterQueue(sqs.Queue):
             enforce_ssl=True,
             retention_period=cdk.Duration.days(14),
         )
-        if not behind_a_queue:
+        if not has_owner:
             acknowledge(
                 self,
                 {"SQS3": "It is a dead-letter queue itself; what lands in it raises an alarm."},

@@ -108,10 +108,10 @@ def test_what_is_needed_comes_before_the_endpoint_and_what_calls_goes_before_it(
     endpoint(stack)
     ((resource, custom),) = resources(stack, "Custom::RegistryEndpoint").items()
 
-    # THEN log group, permissions and alarms are there as long as it may be
+    # THEN log group and permissions are there as long as it may be (alarms are: it names them)
     kinds = Template.from_stack(stack).to_json()["Resources"]
     needed = {kinds[name]["Type"] for name in custom["DependsOn"]}
-    assert needed == {"AWS::Logs::LogGroup", "AWS::IAM::Policy", "AWS::CloudWatch::Alarm"}
+    assert needed == {"AWS::Logs::LogGroup", "AWS::IAM::Policy"}
 
     # AND events stop calling the function before it is told to remove the endpoint
     rules = resources(stack, "AWS::Events::Rule")
