@@ -20,7 +20,8 @@ PATH = ("binary_classification_metrics", "accuracy", "value")
 """Where the report has it: the same that the pipeline's condition reads."""
 
 _LOOK_BACK = 20  # executions
-_NO_OBJECT = frozenset({"NoSuchKey", "404"})
+# who may not list a bucket is told AccessDenied of objects that are not there (API_GetObject)
+_NO_OBJECT = frozenset({"NoSuchKey", "404", "AccessDenied"})
 
 
 class AccuracyError(Exception):
@@ -67,8 +68,8 @@ def _published(event: Mapping[str, Any]) -> dict[str, Any]:
     accuracy = _accuracy(evaluated) if evaluated else None
     if accuracy is None:
         raise AccuracyError(
-            f"The step {STEP} of {execution} left no {FILE} in its output {OUTPUT}: it was removed, or "
-            "evaluate.py was changed."
+            f"The step {STEP} of {execution} left no {FILE} in its output {OUTPUT} that can be read: it was "
+            "removed, evaluate.py was changed, or this function may not read it."
         )
     earlier = _earlier(pipeline, execution)
     values = {"Accuracy": accuracy}
