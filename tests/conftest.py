@@ -27,7 +27,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # the longest first, so that no process is left alone with one of them at the end
-_LONG = ("blue_green", "realtime", "ab_test", "on_demand", "batch", "inference_pipeline", "multi_container")
+_LONG = (
+    *("blue_green", "realtime", "ab_test", "on_demand", "batch", "ml_pipeline"),
+    *("inference_pipeline", "multi_container"),
+)
 # what is wanted of one synth, or of one deployment, stays in one process
 _TOGETHER = {"snapshots": "templates", "compliance": "templates", "bad_input": "realtime"}
 

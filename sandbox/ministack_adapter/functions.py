@@ -138,6 +138,16 @@ class _Functions:
 
         service._execute_function = execute_function
         service._emit_lambda_metrics = lambda *_, **__: None
+        emit = service._emit_lambda_logs
+
+        @functools.wraps(emit)
+        def emit_lambda_logs(func: Params, *args: Any, **kwargs: Any) -> None:
+            # the last words of a function whose stack is gone would bring its log group back
+            config = func.get("config") or func
+            if self._record(_scope_of(config), config["FunctionName"]) is not None:
+                emit(func, *args, **kwargs)
+
+        service._emit_lambda_logs = emit_lambda_logs
 
     def watch_configuration(self) -> None:
         """Resolve images when functions are made, and follow what is provisioned and what is deleted."""

@@ -69,6 +69,7 @@ _LAMBDA: dict[str, type | tuple[str, ...]] = {
     "_get_func_record_for_ref": ("function_ref",),
     "invoke_async_with_retry": ("func", "event"),
     "_emit_lambda_metrics": ("function_name", "duration_ms", "error", "throttle"),
+    "_emit_lambda_logs": ("func", "request_id", "log_text", "error", "duration_ms", "log_source"),
     "_function_config_scope_mismatch": ("config",),
     "_throttle_response": ("reason_code", "msg"),
     "_create_function": ("data",),

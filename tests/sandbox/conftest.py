@@ -51,6 +51,7 @@ batch = as_committed("batch")
 async_inference = as_committed("async")
 serverless = as_committed("serverless")
 lambda_inference = as_committed("lambda")
+ml_pipeline = as_committed("ml-pipeline")
 
 
 @pytest.fixture

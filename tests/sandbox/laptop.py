@@ -35,6 +35,7 @@ STACKS = {
     "async": "AsyncInference",
     "serverless": "ServerlessInference",
     "lambda": "LambdaInference",
+    "ml-pipeline": "MlPipeline",
 }
 T = TypeVar("T")
 
