@@ -34,7 +34,9 @@ from .zip_function import ZipFunction
 ENDED = ("IN_SERVICE", "FAILED", "DELETED", "UPDATE_ROLLBACK_FAILED")
 """Statuses of an endpoint that is busy no more, as events write them."""
 
-_STEM_LENGTH = 50  # a hyphen and twelve digits follow in names of 63 characters
+MAX_ENDPOINT_NAME = 50
+"""Characters of the endpoint's name: a hyphen and twelve digits follow it in names of 63."""
+
 _TIMEOUT = cdk.Duration.minutes(10)  # that of a Lambda step of SageMaker Pipelines
 
 
@@ -46,7 +48,8 @@ class RegistryEndpoint(Construct):
     was doing, when the settings here change, and when the stack is removed. Calling it needs no arguments.
 
     Args:
-        endpoint_name: 1 to 63 letters, digits and hyphens, a plain text.
+        endpoint_name: 1 to 50 letters, digits and hyphens, a plain text: names of models and configurations
+            are made of it. A new name leaves the endpoint with the old one where it is.
         model_package_group_name: The group, a plain text.
         variant: What the endpoint runs on.
         deployment: How a new version reaches it.
@@ -195,9 +198,10 @@ class RegistryEndpoint(Construct):
         self, environment: Mapping[str, str], *, code: Path, key: EncryptionKey, retention: Retention
     ) -> ZipFunction:
         endpoint = sagemaker_arn(f"endpoint/{self.endpoint_name}")
-        # the function names them after the endpoint and a digest; a long name is cut
-        stem = self.endpoint_name[:_STEM_LENGTH].rstrip("-")
-        models, configs = (sagemaker_arn(f"{kind}/{stem}-*") for kind in ("model", "endpoint-config"))
+        # the function names them after the endpoint and a digest
+        models, configs = (
+            sagemaker_arn(f"{kind}/{self.endpoint_name}-*") for kind in ("model", "endpoint-config")
+        )
         versions = versions_arn(self._group_name)
         statements = [
             list_versions(),
@@ -206,7 +210,7 @@ class RegistryEndpoint(Construct):
             ),
             iam.PolicyStatement(
                 sid="MakeAndRemoveModels",
-                actions=[f"sagemaker:{verb}Model" for verb in ("Create", "Describe", "Delete")],
+                actions=["sagemaker:CreateModel", "sagemaker:DeleteModel"],
                 resources=[models],
             ),
             iam.PolicyStatement(
@@ -214,7 +218,7 @@ class RegistryEndpoint(Construct):
             ),
             iam.PolicyStatement(
                 sid="MakeAndRemoveConfigurations",
-                actions=[f"sagemaker:{verb}EndpointConfig" for verb in ("Create", "Describe", "Delete")],
+                actions=["sagemaker:CreateEndpointConfig", "sagemaker:DeleteEndpointConfig"],
                 resources=[configs],
             ),
             iam.PolicyStatement(
@@ -287,7 +291,15 @@ def _check(
     rollback_alarms: Sequence[RollbackAlarm],
 ) -> None:
     findings = Findings(where)
-    check_name(findings, "endpoint_name", endpoint_name, NameKind.ENDPOINT)
+    if check_name(findings, "endpoint_name", endpoint_name, NameKind.ENDPOINT):
+        findings.require(
+            len(endpoint_name) <= MAX_ENDPOINT_NAME,
+            "endpoint_name",
+            endpoint_name,
+            f"has {len(endpoint_name)} characters; names of models and configurations are made of it, and "
+            "must have room for a digest in their 63 (API shapes ModelName, EndpointConfigName)",
+            f"use at most {MAX_ENDPOINT_NAME}",
+        )
     deployment.check_against(findings, [variant])
     deployment.check_alarms(findings, [alarm.name for alarm in rollback_alarms], "rollback_alarms")
     findings.raise_if_any()
