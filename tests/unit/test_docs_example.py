@@ -77,7 +77,7 @@ def test_the_example_of_a_function_synthesises(tmp_path: Path) -> None:
 
 
 def test_no_example_of_the_constructs_page_is_left_out() -> None:
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6
 
 
 def test_the_example_of_a_batch_workflow_synthesises(tmp_path: Path) -> None:
@@ -90,3 +90,15 @@ def test_the_example_of_a_batch_workflow_synthesises(tmp_path: Path) -> None:
     [schedule] = [item for item in resources.values() if item["Type"] == "AWS::Scheduler::Schedule"]
     assert schedule["Properties"]["ScheduleExpressionTimezone"] == "Asia/Seoul"
     assert "stateMachine:nightly" in json.dumps(schedule["Properties"]["Target"]["Arn"])
+
+
+def test_the_example_of_an_ml_pipeline_synthesises(tmp_path: Path) -> None:
+    # GIVEN the page's example of a pipeline WHEN it is run as an app
+    [code] = [example for example in EXAMPLES if 'cdk.Stack(app, "Training")' in example]
+    resources = synthesised(code, tmp_path)
+    # THEN its pipeline waits for its scripts, and its function starts it on Sundays
+    [pipeline] = [item for item in resources.values() if item["Type"] == "AWS::SageMaker::Pipeline"]
+    waits = {resources[name]["Type"] for name in pipeline["DependsOn"]}
+    assert {"Custom::JobCode", "Custom::RegistryEndpoint"} <= waits
+    [schedule] = [item for item in resources.values() if item["Type"] == "AWS::Scheduler::Schedule"]
+    assert schedule["Properties"]["ScheduleExpression"] == "cron(0 3 ? * SUN *)"
