@@ -78,14 +78,15 @@ class AbTest(EndpointStack[AbTestSettings]):
         topic = AlarmTopic(self, "AlarmTopic", key=key, emails=target.alarm_emails)
         served = []
         for name, one in settings.variants.items():
-            variant = one.variant(name)
+            variant = one.starting_within(one.model.startup_timeout_seconds).variant(name)
             model = one.model.serving_model(
                 self, f"Model-{name}", root=target.root, instance=variant.instance
             )
             served.append(ServedVariant(model=model, variant=variant))
         shadow = None
         if settings.shadow:
-            copied = settings.shadow.build()
+            shadow_timeout = settings.shadow.model.startup_timeout_seconds
+            copied = settings.shadow.starting_within(shadow_timeout).build()
             shadow_model = settings.shadow.model.serving_model(
                 self, "ShadowModel", root=target.root, instance=copied.instance
             )

@@ -48,13 +48,12 @@ class BlueGreenDeployment(EndpointStack[BlueGreenSettings]):
     def build(self) -> None:
         """The pattern, in the order of its description."""
         settings, target = self.settings, self.target
-        variant = settings.endpoint.build()
+        version = settings.versions[settings.version]
+        variant = settings.endpoint.starting_within(version.startup_timeout_seconds).build()
 
         key = EncryptionKey(self, "Key", retention=target.retention)
         topic = AlarmTopic(self, "AlarmTopic", key=key, emails=target.alarm_emails)
-        model = settings.versions[settings.version].serving_model(
-            self, "Model", root=target.root, instance=variant.instance
-        )
+        model = version.serving_model(self, "Model", root=target.root, instance=variant.instance)
         monitoring = EndpointMonitoring(
             self,
             "Monitoring",

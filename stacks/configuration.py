@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, create_model
 from sagemaker_serving.errors import Finding, Findings, InvalidConfiguration
 from sagemaker_serving.limits import suggest
 
-from . import overrides
+from . import named_models, overrides
 from .base import Target
 from .registry import PATTERNS
 from .settings import DataSettings, PatternSettings, Section
@@ -115,7 +115,13 @@ def load(environment: str, folder: Path, context: Mapping[str, object] | None = 
     path = _find(environment, folder)
     where = f"{folder.name}/{path.name}"
     given = overrides.settings_in(context or {}, tuple(Configuration.model_fields))
-    document = overrides.apply(_parse(path, where), given, may_be_left_out=_is_own_key)
+
+    def expanded(document: object) -> object:
+        return named_models.expand(document, folder, lambda file: _parse(file, f"{folder.name}/{file.name}"))
+
+    # before, so that keys of a named model can be overridden; and after, for one that is named there
+    document = overrides.apply(expanded(_parse(path, where)), given, may_be_left_out=_is_own_key)
+    document = expanded(document)
     try:
         return Configuration.model_validate(document)
     except pydantic.ValidationError as error:

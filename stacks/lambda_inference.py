@@ -10,12 +10,13 @@ from pydantic import Field
 
 from sagemaker_serving.alarms import AlarmWindow, Severity
 from sagemaker_serving.container_function import ContainerFunction, HttpFront, ProvisionedConcurrency
+from sagemaker_serving.errors import Findings
 from sagemaker_serving.function_monitoring import FunctionMonitoring, FunctionThresholds
 from sagemaker_serving.instances import Architecture
 from sagemaker_serving.storage import AlarmTopic, EncryptionKey
 
 from .base import PatternStack
-from .settings import PatternSettings, Section
+from .settings import PatternSettings, Section, check_memory
 
 
 class ProvisionedSettings(Section):
@@ -32,11 +33,17 @@ class ProvisionedSettings(Section):
         )
 
 
-class FunctionSettings(Section):
-    """The function: where its image comes from, and how big it is."""
+class FunctionModelSettings(Section):
+    """What the function's image is built from, and the memory that it needs."""
 
     directory: str
     shared_directories: Sequence[str] = ()
+    least_memory_mb: Annotated[int, Field(gt=0)] | None = None
+
+
+class FunctionSettings(Section):
+    """How big the function is, and how many may run."""
+
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     memory_mb: int = 1024
     timeout_seconds: int = 15
@@ -72,9 +79,16 @@ class FunctionAlarmSettings(Section):
 class LambdaSettings(PatternSettings):
     """The section ``patterns.lambda`` of a configuration file."""
 
-    function: FunctionSettings
+    model: FunctionModelSettings
+    function: FunctionSettings = FunctionSettings()
     http: Literal["function_url", "http_api", "none"] = "function_url"
     alarms: FunctionAlarmSettings = FunctionAlarmSettings()
+
+    def build(self) -> None:
+        """Refuse a function that is too small for its model."""
+        findings = Findings("patterns.lambda")
+        check_memory(findings, "function.memory_mb", self.function.memory_mb, self.model.least_memory_mb)
+        findings.raise_if_any()
 
 
 class LambdaInference(PatternStack[LambdaSettings]):
@@ -94,8 +108,8 @@ class LambdaInference(PatternStack[LambdaSettings]):
             self,
             "Function",
             function_name=self.endpoint_name,
-            directory=target.root / wanted.directory,
-            shared=[target.root / folder for folder in wanted.shared_directories],
+            directory=target.root / settings.model.directory,
+            shared=[target.root / folder for folder in settings.model.shared_directories],
             architecture=Architecture(wanted.architecture),
             memory_mb=wanted.memory_mb,
             timeout=cdk.Duration.seconds(wanted.timeout_seconds),

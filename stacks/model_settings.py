@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from aws_cdk import aws_ecr as ecr
+from pydantic import Field
 
 from constructs import Construct
 from sagemaker_serving.artifacts import ModelArtifact
@@ -19,7 +20,7 @@ from sagemaker_serving.naming import NameKind, check_name, free_id
 from sagemaker_serving.network import VpcAttachment
 from sagemaker_serving.variants import InstanceVariant
 
-from .settings import ContainerAlarmSettings, GuardedEndpointSettings, Section
+from .settings import ContainerAlarmSettings, GuardedEndpointSettings, Seconds, Section
 
 FRAMEWORKS = {
     "scikit-learn": FrameworkImage.sklearn,
@@ -68,7 +69,8 @@ class ContainerSettings(Section):
     The image is one of AWS's (``framework`` and ``framework_version``), one in ECR (``ecr_repository`` and
     ``ecr_tag``), or built from the Dockerfile in a folder (``dockerfile_directory``). The data comes from a
     ``directory``, with ``shared_directories`` laid over it, or from an ``s3_uri``; an image of your own may
-    bring it along instead.
+    bring it along instead. ``startup_timeout_seconds`` and ``least_memory_mb`` are what it needs where a
+    pattern can choose them.
     """
 
     directory: str | None = None
@@ -80,6 +82,8 @@ class ContainerSettings(Section):
     ecr_tag: str | None = None
     dockerfile_directory: str | None = None
     environment: Mapping[str, str] = {}
+    startup_timeout_seconds: Seconds | None = None
+    least_memory_mb: Annotated[int, Field(gt=0)] | None = None
 
     def build(self) -> None:
         """Refuse what cannot be a container; `container` makes it."""

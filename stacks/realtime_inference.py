@@ -38,7 +38,7 @@ class RealtimeInference(EndpointStack[RealtimeSettings]):
     def build(self) -> None:
         """The pattern, in the order of its description."""
         settings, target = self.settings, self.target
-        variant = settings.endpoint.build()
+        variant = settings.endpoint.starting_within(settings.model.startup_timeout_seconds).build()
 
         key = EncryptionKey(self, "Key", retention=target.retention)
         topic = AlarmTopic(self, "AlarmTopic", key=key, emails=target.alarm_emails)

@@ -17,7 +17,7 @@ from sagemaker_serving.variants import ServerlessVariant
 
 from .endpoint_stack import EndpointStack
 from .model_settings import ModelSettings
-from .settings import PatternSettings, Percent, Seconds, Section, Share
+from .settings import PatternSettings, Percent, Seconds, Section, Share, check_memory
 
 
 class ServerlessVariantSettings(Section):
@@ -153,6 +153,7 @@ class ServerlessSettings(PatternSettings):
                 "remove it, or use the pattern realtime",
             )
         self.model.check_image(findings, "model", None, instance_key="model.framework_version")
+        check_memory(findings, "serverless.memory_mb", self.serverless.memory_mb, self.model.least_memory_mb)
         if self.scaling:
             self.scaling.build().check_against(findings, self.serverless.build(), "scaling")
         findings.raise_if_any()

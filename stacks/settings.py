@@ -72,6 +72,25 @@ def noted(findings: Findings, prefix: str, section: Section) -> Iterator[None]:
         ]
 
 
+def check_memory(findings: Findings, field: str, memory_mb: int, least: int | None) -> None:
+    """Note a finding where a model has less memory than it says it needs.
+
+    Args:
+        findings: Where to note it.
+        field: The key that holds the memory.
+        memory_mb: What it has.
+        least: What it needs; None if it does not say.
+    """
+    findings.require(
+        least is None or memory_mb >= least,
+        field,
+        memory_mb,
+        f"the model needs {least} MB at least (its least_memory_mb); with less it is killed while it starts, "
+        "or in the middle of a request",
+        f"give {least} or more",
+    )
+
+
 class DataSettings(Section):
     """What becomes of data and logs."""
 
@@ -97,6 +116,16 @@ class InstanceSettings(Section):
     instance_type: str
     instance_count: int = 1
     container_startup_timeout_seconds: Seconds | None = None
+
+    def starting_within(self, seconds: int | None) -> Self:
+        """The same, with the time that a model needs to start, where the configuration says nothing else.
+
+        Args:
+            seconds: What the model needs; None for nothing special.
+        """
+        if seconds is None or self.container_startup_timeout_seconds is not None:
+            return self
+        return self.model_copy(update={"container_startup_timeout_seconds": seconds})
 
     def build(self) -> InstanceVariant:
         """The endpoint's one variant, named ``primary``."""

@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 
 MODEL = "sentiment"
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = [ROOT / "model_code" / name for name in ("lambda_sentiment", "sentiment", "shared")]
+FOLDERS = [
+    ROOT / "model_code" / name for name in ("lambda_handler", "lambda_sentiment", "sentiment", "shared")
+]
 REVIEWS = ["불후의 명작입니다. 눈물이 앞을 가려요", "저런...5점 만점에 1점 주기도 힘들어요."]
 
 
@@ -137,7 +139,7 @@ def test_the_image_holds_all_that_the_handler_imports(tmp_path: Path) -> None:
             target = tmp_path / path.name
             assert not target.exists(), f"{path.name} is in two folders"
             target.write_bytes(path.read_bytes())
-    dockerfile = (FOLDERS[0] / "Dockerfile").read_text(encoding="utf-8")
+    dockerfile = (FOLDERS[1] / "Dockerfile").read_text(encoding="utf-8")
     assert "COPY *.py model.npz" in dockerfile
 
     # WHEN a fresh interpreter without anything else on its path imports the handler and asks
