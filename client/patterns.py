@@ -51,6 +51,11 @@ class DeployedPattern:
         return "StateMachineArn" in self.outputs
 
     @property
+    def has_registry(self) -> bool:
+        """Whether the stack says that its endpoint follows a model package group."""
+        return {"ModelPackageGroupName", "PipelineName", "EndpointName"} <= self.outputs.keys()
+
+    @property
     def endpoint_name(self) -> str:
         """Name of the endpoint.
 

@@ -17,6 +17,7 @@ from client.connection import Connection
 from client.functions.state import FunctionStatus, function_figures, function_problems, function_status
 from client.metrics import HOUR, Figures, container_figures, variant_figures
 from client.patterns import DeployedPattern
+from client.pipeline.state import RegistryStatus, registry_problems, registry_status
 from client.scaling import scaling_ranges
 
 T = TypeVar("T")
@@ -83,6 +84,8 @@ class EndpointStatus:
         containers: The containers of each variant, in order; empty where the model is one container.
         inference_mode: ``Direct`` (requests name their container) or ``Serial``; None for one container.
         version: The version of the model that the stack wants; None where versions have no names.
+        follows: The model package group whose approved versions it serves; None where the stack says what is
+            served.
     """
 
     name: str
@@ -95,6 +98,7 @@ class EndpointStatus:
     containers: list[ContainerStatus] = field(default_factory=list)
     inference_mode: str | None = None
     version: str | None = None
+    follows: str | None = None
 
     @property
     def production_variants(self) -> list[VariantStatus]:
@@ -128,6 +132,7 @@ class PatternStatus:
         endpoint: Its endpoint; None if it has none.
         function: Its Lambda function; None if it has none.
         workflow: Its batch workflow; None if it has none.
+        registry: Its model package group and what follows it; None if it has none.
         alarms: The stack's alarms.
         problems: Why this is not what was asked for; empty if it is.
         notes: What could not be found out.
@@ -137,6 +142,7 @@ class PatternStatus:
     endpoint: EndpointStatus | None = None
     function: FunctionStatus | None = None
     workflow: WorkflowStatus | None = None
+    registry: RegistryStatus | None = None
     alarms: list[AlarmStatus] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -156,6 +162,7 @@ class PatternStatus:
             "endpoint": asdict(self.endpoint) if self.endpoint else None,
             "function": asdict(self.function) if self.function else None,
             "workflow": self.workflow.as_dict() if self.workflow else None,
+            "registry": self.registry.as_dict() if self.registry else None,
             "alarms": [asdict(alarm) for alarm in self.alarms],
             "notes": self.notes,
         }
@@ -183,6 +190,8 @@ def pattern_status(connection: Connection, deployed: DeployedPattern) -> Pattern
         function.last_hour = hour or {}
     if deployed.has_workflow:
         status.workflow = workflow_status(connection, deployed.outputs["StateMachineArn"])
+    if deployed.has_registry:
+        status.registry = _optional(status, "versions", lambda: registry_status(connection, deployed))
     status.alarms = _optional(status, "alarms", lambda: _stack_alarms(connection, deployed.stack_name)) or []
     status.problems = _stack_problems(deployed)
     if status.endpoint:
@@ -191,6 +200,8 @@ def pattern_status(connection: Connection, deployed: DeployedPattern) -> Pattern
         status.problems += function_problems(status.function)
     if status.workflow:
         status.problems += workflow_problems(status.workflow)
+    if status.registry:
+        status.problems += registry_problems(status.registry)
     return status
 
 
@@ -206,7 +217,8 @@ def endpoint_status(connection: Connection, deployed: DeployedPattern) -> Endpoi
         answer = connection.client("sagemaker").describe_endpoint(EndpointName=name)
     except ClientError as error:
         if "Could not find endpoint" in error.response["Error"].get("Message", ""):
-            return EndpointStatus(name, "NotFound", None, expected)
+            follows = deployed.outputs.get("ModelPackageGroupName")
+            return EndpointStatus(name, "NotFound", None, expected, follows=follows)
         raise
     pending = answer.get("PendingDeploymentSummary")
     variants = [_variant(one) for one in answer.get("ProductionVariants", [])]
@@ -226,12 +238,15 @@ def endpoint_status(connection: Connection, deployed: DeployedPattern) -> Endpoi
         ],
         inference_mode=deployed.outputs.get("InferenceMode"),
         version=deployed.model_version or None,
+        follows=deployed.outputs.get("ModelPackageGroupName"),
     )
 
 
 def endpoint_problems(endpoint: EndpointStatus) -> list[str]:
     """Why an endpoint is not what its stack asked for; empty if it is, or is on its way."""
     reason = f": {endpoint.failure_reason}" if endpoint.failure_reason else ""
+    if endpoint.status == "NotFound" and endpoint.follows:
+        return []  # it is made when a version is approved
     if endpoint.status == "NotFound":
         return [f"endpoint {endpoint.name} does not exist any more: it was deleted past the stack"]
     problems = []

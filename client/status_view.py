@@ -12,6 +12,7 @@ from client.batch.state import WorkflowStatus
 from client.functions.state import FunctionStatus
 from client.metrics import Figures
 from client.output import STATE_STYLES, figure, moving, out, plain
+from client.pipeline.state import RegistryStatus
 from client.status import AlarmStatus, ContainerStatus, EndpointStatus, PatternStatus, VariantStatus
 
 _FIGURES = ("last hour", "4xx", "5xx", "p50 ms", "p99 ms")
@@ -36,6 +37,8 @@ def show_status(status: PatternStatus) -> None:
         _show_endpoint(status.endpoint)
     if status.function:
         _show_function(status.function)
+    if status.registry:
+        _show_registry(status.registry)
     if status.workflow:
         _show_workflow(status.workflow)
     if status.alarms:
@@ -60,6 +63,11 @@ def _show_endpoint(endpoint: EndpointStatus) -> None:
     style = (
         "green" if endpoint.status == "InService" else "yellow" if endpoint.status.endswith("ing") else "red"
     )
+    if endpoint.follows:
+        words = "not there yet: no version was deployed" if endpoint.status == "NotFound" else endpoint.status
+        _line("  endpoint  ", endpoint.name, "  ", (words, "" if endpoint.status == "NotFound" else style))
+        _show_parts(endpoint)
+        return
     _line("  endpoint  ", endpoint.name, "  ", (endpoint.status, style))
     version = f" (version {endpoint.version})" if endpoint.version else ""
     if endpoint.serving_config == endpoint.expected_config:
@@ -67,6 +75,11 @@ def _show_endpoint(endpoint: EndpointStatus) -> None:
     else:
         _line("  serves    ", (str(endpoint.serving_config), "" if endpoint.update else "red"))
         _line(f"  expected  {endpoint.expected_config}{version}")
+    _show_parts(endpoint)
+
+
+def _show_parts(endpoint: EndpointStatus) -> None:
+    """An update that goes on, variants and containers."""
     if endpoint.update:
         stages = ", ".join(
             f"{variant['name']} {'/'.join(variant['stages']) or '-'}"
@@ -89,6 +102,18 @@ def _show_function(function: FunctionStatus) -> None:
     hour = [f"{figure(count)} {name}" for name, count in function.last_hour.items()]
     if hour:
         _line(f"  last hour {', '.join(hour)}")
+
+
+def _show_registry(registry: RegistryStatus) -> None:
+    live = "no version" if registry.live is None else f"version {registry.live}"
+    line = f"  serves    {live} of {registry.versions} in {registry.group}"
+    if registry.coming is not None:
+        line += f", goes to version {registry.coming}"
+    _line((line, "" if registry.agrees else "red"))
+    if registry.waiting:
+        numbers = ", ".join(map(str, registry.waiting))
+        _line((f"  waiting   for approval: {numbers}", "yellow"))
+    _line(f"  pipeline  last execution: {registry.last_execution or 'none yet'}")
 
 
 def _show_workflow(workflow: WorkflowStatus) -> None:

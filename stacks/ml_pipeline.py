@@ -65,6 +65,7 @@ class MlPipeline(PatternStack[MlPipelineSettings]):
             "EndpointMonitoring",
             endpoint_name=name,
             variants=[variant],
+            made_at_run_time=True,
             topic=topic,
             thresholds=settings.alarms.build(),
             window=settings.alarms.window(),

@@ -11,6 +11,7 @@ from client.demos.batch import demo_batch
 from client.demos.blue_green import demo_blue_green
 from client.demos.inference_pipeline import demo_inference_pipeline
 from client.demos.lambda_inference import demo_lambda
+from client.demos.ml_pipeline import demo_ml_pipeline
 from client.demos.multi_container import demo_multi_container
 from client.demos.outcome import Outcome
 from client.demos.realtime import demo_realtime
@@ -27,4 +28,5 @@ DEMOS: dict[str, Callable[[Connection, DeployedPattern], Outcome]] = {
     "inference-pipeline": demo_inference_pipeline,
     "ab-test": demo_ab_test,
     "blue-green": demo_blue_green,
+    "ml-pipeline": demo_ml_pipeline,
 }

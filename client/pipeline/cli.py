@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from client.connection import Connection
-from client.options import Json, Stack, check_picture, duration
+from client.options import Json, Stack, check_picture
 from client.output import out, plain, print_json
 from client.patterns import DeployedPattern, find_pattern
+from client.pipeline import registry_cli
 
 if TYPE_CHECKING:
     from client.pipeline.executions import ExecutionState
 
-app = typer.Typer(no_args_is_help=True, help="The ML pipeline: executions started, watched, drawn.")
+app = typer.Typer(no_args_is_help=True, help="The ML pipeline: data, executions, versions.")
 
 Execution = Annotated[
     str | None,
@@ -23,11 +24,7 @@ Execution = Annotated[
         help="An execution: its ARN, or the last part of it. Default: the latest.", show_default=False
     ),
 ]
-Timeout = Annotated[
-    float, typer.Option(parser=duration, metavar="DURATION", help="How long to wait: 90s, 20m, 12h.")
-]
-Pattern = Annotated[str, typer.Option("--pattern", help="The pattern with the pipeline.")]
-DEFAULT_PATTERN = "ml-pipeline"
+DEFAULT_PATTERN = registry_cli.DEFAULT_PATTERN
 
 
 @app.command()
@@ -43,9 +40,9 @@ def start(
     wait: Annotated[
         bool, typer.Option("--wait", help="Watch it until it has ended.", show_default=False)
     ] = False,
-    timeout: Timeout = "12h",  # type: ignore[assignment]  # typer parses the default, too
+    timeout: registry_cli.Timeout = "12h",  # type: ignore[assignment]  # typer parses the default, too
     as_json: Json = False,
-    pattern: Pattern = DEFAULT_PATTERN,
+    pattern: registry_cli.Pattern = DEFAULT_PATTERN,
     stack: Stack = None,
 ) -> None:
     """Start an execution; with --wait, exit status 2 if it failed or was stopped."""
@@ -70,9 +67,9 @@ def start(
 @app.command()
 def watch(
     execution: Execution = None,
-    timeout: Timeout = "12h",  # type: ignore[assignment]  # typer parses the default, too
+    timeout: registry_cli.Timeout = "12h",  # type: ignore[assignment]  # typer parses the default, too
     as_json: Json = False,
-    pattern: Pattern = DEFAULT_PATTERN,
+    pattern: registry_cli.Pattern = DEFAULT_PATTERN,
     stack: Stack = None,
 ) -> None:
     """Watch the steps of an execution until it ends: exit status 2 if it failed or was stopped."""
@@ -88,7 +85,7 @@ def watch(
 def graph(
     output: Annotated[Path, typer.Option(help="Where the picture goes (PNG).", metavar="FILE.png")],
     execution: Execution = None,
-    pattern: Pattern = DEFAULT_PATTERN,
+    pattern: registry_cli.Pattern = DEFAULT_PATTERN,
     stack: Stack = None,
 ) -> None:
     """Draw an execution as it is now: steps, what they took, the branches that were not taken."""
@@ -104,6 +101,10 @@ def graph(
 
     draw_execution(name, definition, state, output)
     out.print(plain(output), soft_wrap=True)
+
+
+for command in (registry_cli.send, registry_cli.versions, registry_cli.approve, registry_cli.reject):
+    app.command()(command)
 
 
 def _watch(

@@ -191,6 +191,7 @@ def variant_alarms(
     thresholds: AlarmThresholds,
     window: AlarmWindow,
     topic: sns.ITopic,
+    made_at_run_time: bool = False,
 ) -> list[cloudwatch.Alarm]:
     """The alarms of one variant, over all its fleets.
 
@@ -201,12 +202,19 @@ def variant_alarms(
         thresholds: When to raise an alarm.
         window: How long a threshold must be exceeded.
         topic: Where alarms are sent.
+        made_at_run_time: Whether there may be no endpoint, which is not idle then. Default no.
     """
     factory = variant_factory(scope, metrics=metrics, window=window, topic=topic)
     watch_answers(factory, metrics, thresholds, window)
     watch_instances(factory, metrics, instance_type, thresholds, window)
     if thresholds.idle_hours is not None:
-        factory.idle(metrics.invocations(period=cdk.Duration.seconds(HOUR_SECONDS)), thresholds.idle_hours)
+        hour = cdk.Duration.seconds(HOUR_SECONDS)
+        requests = metrics.invocations(period=hour)
+        if made_at_run_time:
+            running = metrics.running_instances(period=hour)
+            factory.awake_for_nothing(running, requests, thresholds.idle_hours)
+        else:
+            factory.idle(requests, thresholds.idle_hours)
     return factory.made
 
 

@@ -119,6 +119,10 @@ class VariantMetrics(_Metrics):
             INVOCATION_NAMESPACE, "ModelLatency", statistic, f"model latency {statistic}", period
         )
 
+    def running_instances(self, *, period: cdk.Duration | None = None) -> cloudwatch.Metric:
+        """Above 0 while there are instances: each sends one sample a minute (count, default 1 minute)."""
+        return self._metric(INSTANCE_NAMESPACE, "CPUUtilization", "SampleCount", "instances", period)
+
     def disk_utilization(self, *, period: cdk.Duration | None = None) -> cloudwatch.Metric:
         """Disk use of the containers (percent, 0 to 100; average over instances, default 1 minute)."""
         return self._metric(INSTANCE_NAMESPACE, "DiskUtilization", "Average", "disk", period)
@@ -242,10 +246,6 @@ class AsyncVariantMetrics(VariantMetrics):
     def upload_failures(self, *, period: cdk.Duration | None = None) -> cloudwatch.Metric:
         """Answers that could not be written to S3 (count, sum, default 1 minute)."""
         return self._count("ResponseUploadFailures", "upload failures", period)
-
-    def running_instances(self, *, period: cdk.Duration | None = None) -> cloudwatch.Metric:
-        """Above 0 while there are instances: each sends one sample a minute (count, default 1 minute)."""
-        return self._metric(INSTANCE_NAMESPACE, "CPUUtilization", "SampleCount", "instances", period)
 
     def _count(self, name: str, label: str, period: cdk.Duration | None) -> cloudwatch.Metric:
         return self._metric(INVOCATION_NAMESPACE, name, "Sum", label, period)

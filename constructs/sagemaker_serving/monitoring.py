@@ -42,6 +42,8 @@ class EndpointMonitoring(Construct):
         shadow: The endpoint's shadow variant: it is graphed, and its alarms are warnings. Default: none.
         container_hostnames: Of models with several containers: their hostnames, for alarms and graphs of each
             (`ServingModel.container_hostnames`). Default: none; a model's only container has no such metrics.
+        made_at_run_time: Whether the endpoint comes and goes without CloudFormation (`RegistryEndpoint`):
+            while there is none, nothing is idle. Default no.
         thresholds: When to raise an alarm. Default `AlarmThresholds()`.
         window: How long a threshold must be exceeded. It has to fit into the bake of the deployment that uses
             `rollback_alarms`. Default `AlarmWindow()`: 2 data points of 60 s.
@@ -68,6 +70,7 @@ class EndpointMonitoring(Construct):
         async_inference: AsyncInference | None = None,
         shadow: ShadowVariant | None = None,
         container_hostnames: Sequence[str] = (),
+        made_at_run_time: bool = False,
         thresholds: AlarmThresholds | None = None,
         window: AlarmWindow | None = None,
     ) -> None:
@@ -85,6 +88,7 @@ class EndpointMonitoring(Construct):
         self._endpoint_name = endpoint_name
         self._variants = list(variants)
         self._async_inference = async_inference
+        self._made_at_run_time = made_at_run_time
         limits, window = thresholds or AlarmThresholds(), window or AlarmWindow()
         watched: list[tuple[InstanceFleet | ServerlessVariant, AlarmThresholds]] = [
             (variant, limits) for variant in variants
@@ -160,6 +164,7 @@ class EndpointMonitoring(Construct):
             thresholds=thresholds,
             window=window,
             topic=topic,
+            made_at_run_time=self._made_at_run_time,
         )
 
     def _rows(self) -> list[list[cloudwatch.IWidget]]:

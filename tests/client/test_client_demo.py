@@ -131,10 +131,10 @@ def test_on_aws_the_hints_name_the_cdk_and_the_cost(
 
 
 def test_a_pattern_without_a_demo(aws: ScriptedAws, run: Run) -> None:
-    aws.deploy(stack("ml-pipeline", "MlPipeline"))
-    result = run("demo", "ml-pipeline")
+    aws.deploy(stack("of-my-own", "OfMyOwn"))
+    result = run("demo", "of-my-own")
     assert result.exit_code == 1
     assert (
-        "There is one of: ab-test, async, batch, blue-green, inference-pipeline, lambda, multi-container, "
-        "realtime, serverless" in result.stderr
+        "There is one of: ab-test, async, batch, blue-green, inference-pipeline, lambda, ml-pipeline, "
+        "multi-container, realtime, serverless" in result.stderr
     )
