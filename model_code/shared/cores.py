@@ -12,9 +12,9 @@ _QUOTA_V1 = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cp
 def worker_cores() -> int:
     """This process's part of the container's cores, at least one.
 
-    Numerical libraries take one thread for each core of the machine; a container may have fewer, and its model
-    server may run several workers (SAGEMAKER_MODEL_SERVER_WORKERS; by default AWS's servers run one for each
-    core).
+    Numerical libraries take one thread for each core of the machine; a container may have fewer, and its
+    model server may run several workers (SAGEMAKER_MODEL_SERVER_WORKERS; by default AWS's servers run one for
+    each core).
     """
     workers = os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS", "")
     return max(1, container_cores() // int(workers)) if workers.isdecimal() and int(workers) > 0 else 1

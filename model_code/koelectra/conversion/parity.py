@@ -1,0 +1,141 @@
+"""Whether the exported network answers as torch does, on texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from classifier import Classifier, open_session
+from description import TOKENIZER_FILE, Description
+from numpy.typing import NDArray
+from tokens import Encoder, batches, padded
+
+from conversion.findings import ExportRefused
+from conversion.network import Logits, quiet
+from conversion.source import Source
+
+#: Largest difference of a logit between torch and ONNX, both in fp32.
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts to compare on.
+
+    Args:
+        texts: At least one.
+        labels: The right index of each; None if unknown.
+    """
+
+    texts: list[str]
+    labels: list[int] | None
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How an exported network compares with torch.
+
+    Args:
+        texts: Number of texts.
+        largest_difference: Of a logit.
+        label_agreement: Share of texts with the same label.
+        largest_score_difference: Of the probability of torch's label.
+        accuracy: Share of right labels; None where they are unknown.
+        torch_accuracy: The same of torch.
+    """
+
+    texts: int
+    largest_difference: float
+    label_agreement: float
+    largest_score_difference: float
+    accuracy: float | None
+    torch_accuracy: float | None
+
+
+def read_texts(path: Path, most: int) -> Texts:
+    """Read a file of texts, one per line, or in NSMC's format; empty ones are left out.
+
+    Args:
+        path: The file.
+        most: Evenly chosen ones if there are more.
+
+    Raises:
+        ExportRefused: It cannot be read, or holds no text.
+    """
+    try:
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExportRefused(f"--texts {path}: {error}") from None
+    rows = [line.removesuffix("\r").split("\t") for line in lines]
+    labelled = rows[0] == ["id", "document", "label"]
+    if labelled:
+        rows = [row for row in rows[1:] if len(row) == 3 and row[1].strip() and row[2] in {"0", "1"}]
+    else:
+        rows = [["", line] for line in (line.strip() for line in lines) if line]
+    if most < 1 or not rows:
+        raise ExportRefused(f"--texts {path}, --most-texts {most}: at least one text is needed")
+    chosen = [rows[index] for index in np.linspace(0, len(rows) - 1, min(most, len(rows)), dtype=int)]
+    return Texts([row[1] for row in chosen], [int(row[2]) for row in chosen] if labelled else None)
+
+
+def torch_logits(network: Logits, source: Source, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Return torch's logits, after checking that transformers and `tokens` see the same tokens.
+
+    Raises:
+        ExportRefused: The tokenizers differ.
+    """
+    tokens = Encoder(source.folder / TOKENIZER_FILE, source.max_length).encode(texts)
+    with quiet():
+        reference = transformers.AutoTokenizer.from_pretrained(source.folder, local_files_only=True)
+        expected = reference(list(texts), truncation=True, max_length=source.max_length)["input_ids"]
+    for text, mine, theirs in zip(texts, tokens, expected, strict=True):
+        if mine.tolist() != theirs:
+            raise ExportRefused(
+                f"{source.name}: tokenizer.json makes {mine.tolist()[:8]}... of {text[:40]!r}, transformers "
+                f"{theirs[:8]}...: its tokenizer_config.json says something else; save the tokenizer anew"
+            )
+    logits = np.empty((len(texts), len(source.labels)), dtype=np.float32)
+    with torch.inference_mode():
+        for chosen in batches([len(found) for found in tokens]):
+            ids, mask = padded([tokens[index] for index in chosen], source.pad_id)
+            logits[chosen] = network(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
+    return logits
+
+
+def compare(path: Path, source: Source, texts: Texts, expected: NDArray[np.float32]) -> Parity:
+    """Run an exported network as the container does, and compare it with torch's logits.
+
+    Raises:
+        ExportRefused: It gives something that is no number.
+    """
+    description = Description(source.labels, source.max_length, source.pad_id)
+    encoder = Encoder(source.folder / TOKENIZER_FILE, source.max_length)
+    found = Classifier(open_session(path), encoder, description).logits(texts.texts)
+    if not (np.isfinite(found).all() and np.isfinite(expected).all()):
+        raise ExportRefused(f"{source.name}: some logits are not finite: its weights are broken")
+    mine, theirs = found.argmax(axis=1), expected.argmax(axis=1)
+    rows = np.arange(len(theirs))
+    return Parity(
+        texts=len(texts.texts),
+        largest_difference=float(f"{np.abs(found - expected).max():.2g}"),
+        label_agreement=round(float(np.mean(mine == theirs)), 4),
+        largest_score_difference=float(
+            f"{np.abs(_shares(found)[rows, theirs] - _shares(expected)[rows, theirs]).max():.2g}"
+        ),
+        accuracy=_accuracy(mine, texts.labels),
+        torch_accuracy=_accuracy(theirs, texts.labels),
+    )
+
+
+def _shares(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _accuracy(found: NDArray[np.int64], labels: list[int] | None) -> float | None:
+    return None if labels is None else round(float(np.mean(found == np.array(labels))), 4)
