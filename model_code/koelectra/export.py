@@ -29,14 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # torch, transformers and onnx: not where this module is only looked at, and not for --help
         from conversion.command import run
+
+        return run(options)
     except ImportError as error:
         print(
-            f"export.py: {error}. It needs the packages of requirements-koelectra.txt, that `make koelectra` "
+            f"export.py: {error}. It needs the packages of requirements-koelectra.txt, which `make koelectra` "
             "puts into .cache/koelectra, and model_code/shared in PYTHONPATH",
             file=sys.stderr,
         )
         return 1
-    return run(options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a local directory, or a name on the hub")
     parser.add_argument("--revision", default="main", help="branch, tag or commit on the hub")
     parser.add_argument("--output", type=Path, required=True, help="the model directory to write")
+    parser.add_argument(
+        "--check", action="store_true", help="only get the model and look whether it can be exported"
+    )
     parser.add_argument(
         "--labels",
         type=_names,

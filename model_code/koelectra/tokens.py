@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 #: Tokens of a batch at most, padding included: bounds the memory of a request, keeps arrays in the cache.
-BATCH_TOKENS = 2048
+BATCH_TOKENS = 512
 # so many texts at a time are held in the tokenizer's own, large form
 _SLICE = 1024
 # characters of a long text that are looked at first, per token allowed

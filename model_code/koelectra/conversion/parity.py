@@ -17,22 +17,10 @@ from tokens import Encoder, batches, padded
 from conversion.findings import ExportRefused
 from conversion.network import Logits, quiet
 from conversion.source import Source
+from conversion.texts import Texts
 
 #: Largest difference of a logit between torch and ONNX, both in fp32.
 TOLERANCE = 1e-4
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Texts to compare on.
-
-    Args:
-        texts: At least one.
-        labels: The right index of each; None if unknown.
-    """
-
-    texts: list[str]
-    labels: list[int] | None
 
 
 @dataclass(frozen=True)
@@ -54,32 +42,6 @@ class Parity:
     largest_score_difference: float
     accuracy: float | None
     torch_accuracy: float | None
-
-
-def read_texts(path: Path, most: int) -> Texts:
-    """Read a file of texts, one per line, or in NSMC's format; empty ones are left out.
-
-    Args:
-        path: The file.
-        most: Evenly chosen ones if there are more.
-
-    Raises:
-        ExportRefused: It cannot be read, or holds no text.
-    """
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExportRefused(f"--texts {path}: {error}") from None
-    rows = [line.removesuffix("\r").split("\t") for line in lines]
-    labelled = rows[0] == ["id", "document", "label"]
-    if labelled:
-        rows = [row for row in rows[1:] if len(row) == 3 and row[1].strip() and row[2] in {"0", "1"}]
-    else:
-        rows = [["", line] for line in (line.strip() for line in lines) if line]
-    if most < 1 or not rows:
-        raise ExportRefused(f"--texts {path}, --most-texts {most}: at least one text is needed")
-    chosen = [rows[index] for index in np.linspace(0, len(rows) - 1, min(most, len(rows)), dtype=int)]
-    return Texts([row[1] for row in chosen], [int(row[2]) for row in chosen] if labelled else None)
 
 
 def torch_logits(network: Logits, source: Source, texts: Sequence[str]) -> NDArray[np.float32]:
