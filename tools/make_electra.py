@@ -1,10 +1,10 @@
-"""Make an ELECTRA text classifier with random weights and a real WordPiece vocabulary, in Hugging Face's format.
+"""Make an ELECTRA text classifier in Hugging Face's format: random weights, a real WordPiece vocabulary.
 
     .cache/koelectra/bin/python tools/make_electra.py --texts ratings_test.txt --output out [--shape small]
 
-It stands for KoELECTRA where the hub cannot be reached: all but its answers is like the real one, with which it
-shares shapes, operators, tokenizer and files. Its last layer is set so that the given texts get both labels and
-scores of all sizes. Needs the packages of requirements-koelectra.txt (`make koelectra` sets them up).
+It stands for KoELECTRA where the hub cannot be reached: all but its answers is like the real one, with which
+it shares shapes, operators, kind of tokenizer and files. Its last layer is set so that the given texts get
+both labels and scores of all sizes. Needs the packages of requirements-koelectra.txt.
 """
 
 from __future__ import annotations
@@ -95,8 +95,9 @@ def _spread(model: ElectraForSequenceClassification, tokens: dict[str, torch.Ten
 def read_texts(path: Path) -> list[str]:
     """Return the texts of a file in NSMC's format, or one per line."""
     rows = [line.split("\t") for line in path.read_text("utf-8").split("\n")]
-    column = 1 if len(rows[0]) == 3 else 0
-    return [row[column] for row in rows[1:] if len(row) > column and row[column].strip()]
+    if rows[0] == ["id", "document", "label"]:
+        rows = [[row[1]] for row in rows[1:] if len(row) == 3]
+    return [row[0] for row in rows if row[0].strip()]
 
 
 def main() -> int:

@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(options)
     except ImportError as error:
         print(
-            f"export.py: {error}. It needs the packages of requirements-koelectra.txt, which `make koelectra` "
-            "puts into .cache/koelectra, and model_code/shared in PYTHONPATH",
+            f"export.py: {error}. It needs model_code/shared in PYTHONPATH, and the packages of "
+            "requirements-koelectra.txt, which `make koelectra` puts into .cache/koelectra",
             file=sys.stderr,
         )
         return 1
