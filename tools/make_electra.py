@@ -13,13 +13,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertTokenizerFast, ElectraConfig, ElectraForSequenceClassification
 
-SHAPES = {
+# initial weights larger than what training starts with: otherwise all texts are nearly alike to the network
+SHAPES: dict[str, dict[str, Any]] = {
     "tiny": {
         "embedding_size": 32,
         "hidden_size": 64,
@@ -27,6 +29,7 @@ SHAPES = {
         "num_attention_heads": 2,
         "intermediate_size": 128,
         "vocab_size": 4000,
+        "initializer_range": 0.2,
     },
     # KoELECTRA-small-v3 and -base-v3 (config.json on the hub)
     "small": {
@@ -36,6 +39,7 @@ SHAPES = {
         "num_attention_heads": 4,
         "intermediate_size": 1024,
         "vocab_size": 35000,
+        "initializer_range": 0.04,
     },
     "base": {
         "embedding_size": 768,
@@ -44,6 +48,7 @@ SHAPES = {
         "num_attention_heads": 12,
         "intermediate_size": 3072,
         "vocab_size": 35000,
+        "initializer_range": 0.04,
     },
 }
 _LABELS = ("negative", "positive")
@@ -70,8 +75,6 @@ def make(texts: Sequence[str], output: Path, shape: str) -> None:
     torch.manual_seed(0)
     config = ElectraConfig(
         **SHAPES[shape],
-        # larger than what training starts with: otherwise all texts are nearly alike to it
-        initializer_range=0.2,
         id2label=dict(enumerate(_LABELS)),
         label2id={label: index for index, label in enumerate(_LABELS)},
     )

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from pathlib import Path
 
 from setup_environment import ROOT, SetupFailed, call, run_step
 
@@ -50,9 +51,9 @@ def make_environment() -> None:
         venv.create(ENVIRONMENT, with_pip=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise SetupFailed(f"cannot make a virtual environment in {ENVIRONMENT}: {error}") from error
-    pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile"]
+    pip: list[str | Path] = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     call(
-        [*pip, "-r", ROOT / REQUIREMENTS],
+        [*pip, "--no-compile", "-r", ROOT / REQUIREMENTS],
         "install torch, transformers and onnx",
         network="PyPI (or the index that pip is set up for)",
     )

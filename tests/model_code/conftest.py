@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -162,6 +163,9 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
             text=True,
         )
         assert done.returncode == 0, done.stderr
+    for name in ("int8", "fp32"):
+        result = json.loads((folder / f"{name}.json").read_text("utf-8"))
+        assert result["status"] == 0, result["complained"]
     return folder
 
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -51,6 +51,7 @@ long_texts = st.lists(
 
 
 @settings(deadline=None, max_examples=200)
+@example(text=" " * 40 + "가" * 300)  # one unknown word, but many known pieces of a word when cut within it
 @given(text=long_texts.filter(lambda text: not any(0xD800 <= ord(char) < 0xE000 for char in text)))
 def test_cutting_a_long_text_short_changes_no_token(encoder: object, plain: Tokenizer, text: str) -> None:
     # GIVEN any text WHEN it is encoded THEN its tokens are those of the whole text, cut off
