@@ -14,7 +14,10 @@ from typing import Any
 
 DESCRIPTION_FILE = "model.json"
 NETWORK_FILE = "model.onnx"
+#: The network's large arrays, beside it so that they are mapped into memory instead of copied.
+WEIGHTS_FILE = "model.data"
 TOKENIZER_FILE = "tokenizer.json"
+DESCRIBED_FILES = (NETWORK_FILE, WEIGHTS_FILE, TOKENIZER_FILE)
 FORMAT = "koelectra-onnx/1"
 #: The network's inputs and output.
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "logits"
@@ -45,9 +48,7 @@ class Description:
             FileNotFoundError: Files are missing; all of them are named.
             ValueError: The description or a file is damaged, or of another format.
         """
-        missing = [
-            name for name in (DESCRIPTION_FILE, NETWORK_FILE, TOKENIZER_FILE) if not (folder / name).is_file()
-        ]
+        missing = [name for name in (DESCRIPTION_FILE, *DESCRIBED_FILES) if not (folder / name).is_file()]
         if missing:
             raise FileNotFoundError(
                 f"{folder} has no {', no '.join(missing)}: {_AGAIN}, and pack its output at the root of "
@@ -102,7 +103,7 @@ def _damaged_files(folder: Path, entries: Any) -> list[str]:
     if not isinstance(entries, dict):
         return [f"files are {entries!r}, not an object"]
     problems = []
-    for name in (NETWORK_FILE, TOKENIZER_FILE):
+    for name in DESCRIBED_FILES:
         actual = file_entry(folder / name)
         if entries.get(name) != actual:
             problems.append(f"{name} is damaged: expected {entries.get(name)}, found {actual}")

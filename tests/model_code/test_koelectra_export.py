@@ -70,7 +70,12 @@ def test_a_model_directory_is_whole_and_described(exports: Path) -> None:
     folder = exports / "int8"
     document = json.loads((folder / "model.json").read_text("utf-8"))
     # THEN labels, length and origin are in it, and of each file the digest
-    assert sorted(path.name for path in folder.iterdir()) == ["model.json", "model.onnx", "tokenizer.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "model.data",
+        "model.json",
+        "model.onnx",
+        "tokenizer.json",
+    ]
     assert (document["labels"], document["max_length"]) == (["negative", "positive"], 128)
     assert document["source"]["model"] == "source"
     assert document["source"]["architecture"] == "ElectraForSequenceClassification"

@@ -55,7 +55,7 @@ async def served(world: World, archive: bytes, image: str, **environment: str) -
 def test_the_archive_holds_model_and_code_where_the_container_looks(archive: Path) -> None:
     with tarfile.open(archive) as tar:
         names = set(tar.getnames())
-    assert {"model.onnx", "model.json", "tokenizer.json"} <= names
+    assert {"model.onnx", "model.data", "model.json", "tokenizer.json"} <= names
     assert {"code/inference.py", "code/classifier.py", "code/formats.py", "code/requirements.txt"} <= names
 
 

@@ -10,11 +10,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from description import DESCRIPTION_FILE, FORMAT, NETWORK_FILE, TOKENIZER_FILE, Description, file_entry
+from description import (
+    DESCRIBED_FILES,
+    DESCRIPTION_FILE,
+    FORMAT,
+    NETWORK_FILE,
+    TOKENIZER_FILE,
+    Description,
+    file_entry,
+)
 
 from conversion.directory import new_directory
 from conversion.findings import ExportRefused
-from conversion.network import load_network, write_fp32, write_int8
+from conversion.network import load_network, write_fp32, write_int8, write_split
 from conversion.parity import TOLERANCE, Parity, compare, torch_logits
 from conversion.source import Source
 from conversion.texts import Texts
@@ -44,9 +52,11 @@ def export(source: Source, texts: Texts, precision: str, output: Path) -> None:
         _check(source, parity["fp32"])
         if precision == "int8":
             write_int8(fp32, int8)
-            parity["int8"] = compare(int8, source, texts, expected)
+            write_split(int8, folder / NETWORK_FILE)
+            parity["int8"] = compare(folder / NETWORK_FILE, source, texts, expected)
             _tell("int8", parity["int8"])
-        shutil.copyfile(int8 if precision == "int8" else fp32, folder / NETWORK_FILE)
+        else:
+            write_split(fp32, folder / NETWORK_FILE)
         shutil.copyfile(source.folder / TOKENIZER_FILE, folder / TOKENIZER_FILE)
         parameters = sum(weights.numel() for weights in network.parameters())
         document = json.dumps(
@@ -54,8 +64,8 @@ def export(source: Source, texts: Texts, precision: str, output: Path) -> None:
         )
         (folder / DESCRIPTION_FILE).write_text(f"{document}\n", "utf-8")
         Description.read(folder)
-    size = (output / NETWORK_FILE).stat().st_size
-    print(f"wrote {output} ({NETWORK_FILE}: {precision}, {size:,} bytes)", flush=True)
+    size = sum(file.stat().st_size for file in output.iterdir())
+    print(f"wrote {output} ({precision}, {size:,} bytes)", flush=True)
 
 
 def _check(source: Source, found: Parity) -> None:
@@ -75,7 +85,7 @@ def _document(
         "max_length": source.max_length,
         "pad_id": source.pad_id,
         "precision": precision,
-        "files": {name: file_entry(folder / name) for name in (NETWORK_FILE, TOKENIZER_FILE)},
+        "files": {name: file_entry(folder / name) for name in DESCRIBED_FILES},
         "source": {
             "model": source.name,
             "revision": source.revision,

@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 import torch
 import transformers
-from description import INPUTS, OUTPUT
+from description import INPUTS, OUTPUT, WEIGHTS_FILE
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.optimizer import optimize_model
@@ -127,6 +127,18 @@ def write_int8(fp32: Path, path: Path) -> None:
             per_channel=True,
             reduce_range=True,
         )
+
+
+def write_split(network: Path, path: Path) -> None:
+    """Write a network with its large arrays beside it, in `WEIGHTS_FILE`: loading maps them into memory."""
+    onnx.save_model(
+        onnx.load(network),
+        path,
+        save_as_external_data=True,
+        all_tensors_to_one_file=True,
+        location=WEIGHTS_FILE,
+    )
+    path.with_name(WEIGHTS_FILE).chmod(0o644)
 
 
 @contextlib.contextmanager
