@@ -58,7 +58,7 @@ def load_network(source: Source) -> Logits:
                 trust_remote_code=False,
             )
     except Exception as error:  # files of any kind come in, and errors of many kinds out
-        raise ExportRefused(f"{source.name}: the weights cannot be loaded: {_first_line(error)}") from None
+        raise ExportRefused(f"{source.name}: the weights cannot be loaded: {first_line(error)}") from None
     # transformers would make up what it misses, at random
     missing = sorted({*told["missing_keys"], *(str(key) for key in told["mismatched_keys"])})
     if missing:
@@ -107,7 +107,7 @@ def write_fp32(network: Logits, path: Path, max_length: int) -> None:
             )
             optimised.save_model_to_file(str(path))
     except Exception as error:  # the exporter raises whatever its passes raise
-        raise ExportRefused(f"this network cannot be exported to ONNX: {_first_line(error)}") from None
+        raise ExportRefused(f"this network cannot be exported to ONNX: {first_line(error)}") from None
     onnx.checker.check_model(str(path))
 
 
@@ -158,6 +158,7 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's words, or its kind if it has none."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

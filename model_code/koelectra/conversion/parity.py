@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tokens import Encoder, batches, padded
 
 from conversion.findings import ExportRefused
-from conversion.network import Logits, quiet
+from conversion.network import Logits, first_line, quiet
 from conversion.source import Source
 from conversion.texts import Texts
 
@@ -51,9 +51,16 @@ def torch_logits(network: Logits, source: Source, texts: Sequence[str]) -> NDArr
         ExportRefused: The tokenizers differ.
     """
     tokens = Encoder(source.folder / TOKENIZER_FILE, source.max_length).encode(texts)
-    with quiet():
-        reference = transformers.AutoTokenizer.from_pretrained(source.folder, local_files_only=True)
-        expected = reference(list(texts), truncation=True, max_length=source.max_length)["input_ids"]
+    try:
+        with quiet():
+            reference = transformers.AutoTokenizer.from_pretrained(
+                source.folder, local_files_only=True, trust_remote_code=False
+            )
+            expected = reference(list(texts), truncation=True, max_length=source.max_length)["input_ids"]
+    except Exception as error:  # files of any kind come in, and errors of many kinds out
+        raise ExportRefused(
+            f"{source.name}: transformers cannot load its tokenizer: {first_line(error)}"
+        ) from None
     for text, mine, theirs in zip(texts, tokens, expected, strict=True):
         if mine.tolist() != theirs:
             raise ExportRefused(
