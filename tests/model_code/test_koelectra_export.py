@@ -8,7 +8,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -119,6 +122,70 @@ def test_the_hub_out_of_reach_is_said_with_what_to_do(tmp_path: Path) -> None:
     )
     assert "make koelectra MODEL=DIRECTORY" in said
     assert said.count("\n") == 1
+
+
+@contextmanager
+def hub(model: Path) -> Iterator[str]:
+    """A hub with one model, ``owner/model``, as far as huggingface_hub asks; gives its address."""
+    commit = "c" * 40
+    files = {path.name: path.read_bytes() for path in model.iterdir()} | {"evil.py": b"raise SystemExit"}
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.startswith("/api/models/owner/model/revision/"):
+                listing = [{"rfilename": name} for name in files]
+                self._answer(json.dumps({"id": "owner/model", "sha": commit, "siblings": listing}).encode())
+            elif self.path.startswith(f"/api/models/owner/model/tree/{commit}"):
+                tree = [
+                    {"type": "file", "path": name, "size": len(content), "oid": "0" * 40}
+                    for name, content in files.items()
+                ]
+                self._answer(json.dumps(tree).encode())
+            elif self.path.startswith(f"/owner/model/resolve/{commit}/"):
+                self._answer(files[self.path.rsplit("/", 1)[-1]])
+            else:
+                self.send_response(404)
+                self.send_header("X-Error-Code", "RepoNotFound")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+        do_HEAD = do_GET  # noqa: N815  (http.server's names)
+
+        def _answer(self, content: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("X-Repo-Commit", commit)
+            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_model_on_the_hub_is_got_by_its_commit(exports: Path, tmp_path: Path) -> None:
+    # GIVEN a hub with a model WHEN it is looked at
+    with hub(exports / "source") as address:
+        environment = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
+        found = export("--model=owner/model", f"--output={tmp_path / 'out'}", "--check", **environment)
+        unknown = export("--model=owner/other", f"--output={tmp_path / 'out'}", "--check", **environment)
+    # THEN its files are there, under the commit, and no code
+    assert found[0] == 0, found[2]
+    names = {path.name for path in tmp_path.glob(f"home/hub/models--owner--model/snapshots/{'c' * 40}/*")}
+    assert names == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    # AND a name that the hub does not know is said to be wrong
+    assert unknown[0] == 1
+    assert unknown[2] == "export.py: owner/other: the hub has no such model: correct the name\n"
 
 
 def test_without_torch_the_command_says_where_to_get_it(exports: Path, tmp_path: Path) -> None:
