@@ -6,11 +6,18 @@ ENV     ?= dev
 TEST_PROCESSES ?= 3
 # AWS seconds in one of ours, for demos: a bake of five minutes takes five seconds
 TIME_SCALE ?= 60
+# what `make koelectra` exports: the workshop's model from the hub, or a directory; NSMC's labels are 0 and 1
+MODEL   ?=
+NSMC_LABELS := negative,positive
+LABELS  ?= $(if $(MODEL),,$(NSMC_LABELS))
+OUTPUT  ?= .cache/koelectra-model
+EXPORT   = model_code/koelectra/export.py $(if $(MODEL),--model "$(MODEL)") \
+           $(if $(LABELS),--labels "$(LABELS)") --output "$(OUTPUT)"
 PY      := .venv/bin/python
 export PATH := $(abspath .venv/bin):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test synth lint snapshots bench down clean pins sdk generated
+.PHONY: help setup demo test koelectra synth lint snapshots bench down clean pins sdk generated
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +31,13 @@ demo: setup ## deploy PATTERN=realtime into the sandbox and show it working
 	@$(PY) -m sandbox run -- $(PY) -m client demo $(PATTERN)
 
 test: setup lint ## everything: lint, types, unit, snapshots, compliance, end to end
+	@$(PY) tools/setup_koelectra.py
 	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
+
+koelectra: setup ## export the workshop's transformer, or MODEL=directory, to OUTPUT=.cache/koelectra-model
+	@PYTHONPATH=model_code/shared $(PY) $(EXPORT) --check
+	@$(PY) tools/setup_koelectra.py
+	@PYTHONPATH=model_code/shared .cache/koelectra/bin/python $(EXPORT)
 
 synth: setup ## write every template to cdk.out (ENV=dev or prod)
 	@.venv/bin/cdk synth --quiet -c env=$(ENV)
@@ -50,6 +63,9 @@ clean: down ## also remove all that setup and synth made
 pins: setup ## resolve requirements*.in anew
 	@for name in requirements requirements-dev requirements-sagemaker; do \
 	  $(PY) -m uv pip compile -q --upgrade --python-version 3.11 --no-header $$name.in -o $$name.txt; done
+	@# as for macOS: on Linux, PyPI's torch would pin the packages of CUDA too
+	@MACOSX_DEPLOYMENT_TARGET=14.0 $(PY) -m uv pip compile -q --upgrade --python-version 3.11 \
+	  --python-platform macos --no-header requirements-koelectra.in -o requirements-koelectra.txt
 
 sdk: setup ## set up the SageMaker SDK in an environment of its own (1 GB), for `generated` and the tests of what it writes
 	@$(PY) -m uv venv --quiet --allow-existing .cache/sdk

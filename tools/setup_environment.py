@@ -72,18 +72,28 @@ def main() -> int:
     return 0
 
 
-def run_step(name: str, inputs: Sequence[str], action: Callable[[], None]) -> None:
-    """Run a step unless its stamp says that it was done for exactly these inputs."""
+def run_step(
+    name: str, inputs: Sequence[str], action: Callable[[], None], stamps: Path | None = None
+) -> None:
+    """Run a step unless its stamp says that it was done for exactly these inputs.
+
+    Args:
+        name: What is made.
+        inputs: Files that it depends on, relative to the project's folder.
+        action: Makes it.
+        stamps: Folder of the stamps. Default: the one of ``.venv``.
+    """
+    stamps = stamps or STAMPS
     digest = hashlib.sha256(f"{sys.version_info[:2]} {ROOT}".encode())
     for path in inputs:
         digest.update((ROOT / path).read_bytes())
-    stamp = STAMPS / name.replace(" ", "-")
+    stamp = stamps / name.replace(" ", "-")
     if stamp.exists() and stamp.read_text() == digest.hexdigest():
         return
     started = time.monotonic()
     print(f"setup: {name} ...", flush=True)
     action()
-    STAMPS.mkdir(parents=True, exist_ok=True)
+    stamps.mkdir(parents=True, exist_ok=True)
     stamp.write_text(digest.hexdigest())
     print(f"setup: {name} ready ({time.monotonic() - started:.0f} s)", flush=True)
 

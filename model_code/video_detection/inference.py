@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+import cv2
 from answer import write_answer
 from client_errors import refuse
 from clip import Clip
-from cores import use_cores
+from cores import worker_cores
 from detector import WORKING_SIDE, Detector, FrameResult
 from wire import content_kind
 
@@ -38,7 +39,7 @@ class Prediction:
 
 def model_fn(model_dir: str) -> Detector:
     """Return the detector, which needs no weights, and take the processor cores that the container has."""
-    use_cores()
+    cv2.setNumThreads(worker_cores())
     return Detector()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -135,3 +137,47 @@ def nsmc() -> Path:
     if not (folder / "ratings_test.txt").is_file():
         pytest.skip("NSMC is not here: set NSMC_DIR to a folder with ratings_train.txt and ratings_test.txt")
     return folder
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small ELECTRA in Hugging Face's format (``source``), and its exports; see `koelectra_exports`.
+
+    Its words are those of NSMC, or without it of the texts in this repository.
+    """
+    folder = tmp_path_factory.mktemp("koelectra")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    for command in (
+        [sys.executable, ROOT / "tools" / "setup_koelectra.py"],
+        [
+            ROOT / ".cache" / "koelectra" / "bin" / "python",
+            Path(__file__).with_name("koelectra_exports.py"),
+            _korean_texts(folder / "texts.txt"),
+            folder,
+        ],
+    ):
+        done = subprocess.run(
+            list(map(str, command)),
+            env={**environment, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    for name in ("int8", "fp32"):
+        result = json.loads((folder / f"{name}.json").read_text("utf-8"))
+        assert result["status"] == 0, result["complained"]
+    return folder
+
+
+def _korean_texts(path: Path) -> Path:
+    """Write texts, one per line."""
+    corpus = Path(os.environ.get("NSMC_DIR", ROOT.parent / "shared" / "data" / "nsmc"), "ratings_test.txt")
+    if corpus.is_file():
+        rows = corpus.read_text("utf-8").split("\n")[1:5000]
+        texts = [row.split("\t")[1] for row in rows]
+    else:
+        reviews = (MODEL_CODE / "koelectra" / "conversion" / "reviews.txt").read_text("utf-8")
+        pairs = (Path(__file__).parent / "data" / "korean_sentence_pairs.tsv").read_text("utf-8")
+        texts = [*reviews.split("\n"), *pairs.replace("\t", "\n").split("\n")]
+    path.write_text("\n".join(texts), "utf-8")
+    return path

@@ -1,27 +1,23 @@
-"""How many processor cores this container may use, and OpenCV told so."""
+"""How many processor cores a container has, and how many of them are one worker's."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-import cv2
-
 _QUOTA_V2 = Path("/sys/fs/cgroup/cpu.max")
 _QUOTA_V1 = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
 
 
-def use_cores() -> int:
-    """Limit OpenCV to this process's part of the container's cores, and return that number.
+def worker_cores() -> int:
+    """This process's part of the container's cores, at least one.
 
-    OpenCV takes one thread for each core of the machine; a container may have fewer, and its model server may
-    run several workers (SAGEMAKER_MODEL_SERVER_WORKERS; by default AWS's servers run one for each core).
+    Numerical libraries take one thread for each core of the machine; a container may have fewer, and its
+    model server may run several workers (SAGEMAKER_MODEL_SERVER_WORKERS; by default AWS's servers run one for
+    each core).
     """
-    cores = container_cores()
     workers = os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS", "")
-    share = max(1, cores // int(workers)) if workers.isdecimal() and int(workers) > 0 else 1
-    cv2.setNumThreads(share)
-    return share
+    return max(1, container_cores() // int(workers)) if workers.isdecimal() and int(workers) > 0 else 1
 
 
 def container_cores() -> int:
