@@ -42,6 +42,7 @@ def build(app: cdk.App, root: Path = ROOT) -> Review:
         PATTERNS[name](app, target=target, settings=settings)
     inputs: list[Path | str] = [
         root / "config" / f"{environment}.yaml",
+        *sorted((root / "config" / "models").glob("*.yaml")),
         Path(__file__),
         f"{account} {region}",
     ]

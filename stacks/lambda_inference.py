@@ -16,7 +16,7 @@ from sagemaker_serving.instances import Architecture
 from sagemaker_serving.storage import AlarmTopic, EncryptionKey
 
 from .base import PatternStack
-from .settings import PatternSettings, Section, check_memory
+from .settings import PatternSettings, Section, check_made, check_memory
 
 
 class ProvisionedSettings(Section):
@@ -39,6 +39,7 @@ class FunctionModelSettings(Section):
     directory: str
     shared_directories: Sequence[str] = ()
     least_memory_mb: Annotated[int, Field(gt=0)] | None = None
+    made_by: str | None = None
 
 
 class FunctionSettings(Section):
@@ -101,6 +102,8 @@ class LambdaInference(PatternStack[LambdaSettings]):
         """The pattern, in the order of its description."""
         settings, target = self.settings, self.target
         wanted = settings.function
+        model = settings.model
+        check_made("patterns.lambda.model", target.root, model.shared_directories, model.made_by)
 
         key = EncryptionKey(self, "Key", retention=target.retention)
         topic = AlarmTopic(self, "AlarmTopic", key=key, emails=target.alarm_emails)
@@ -108,8 +111,8 @@ class LambdaInference(PatternStack[LambdaSettings]):
             self,
             "Function",
             function_name=self.endpoint_name,
-            directory=target.root / settings.model.directory,
-            shared=[target.root / folder for folder in settings.model.shared_directories],
+            directory=target.root / model.directory,
+            shared=[target.root / folder for folder in model.shared_directories],
             architecture=Architecture(wanted.architecture),
             memory_mb=wanted.memory_mb,
             timeout=cdk.Duration.seconds(wanted.timeout_seconds),

@@ -20,7 +20,7 @@ from sagemaker_serving.naming import NameKind, check_name, free_id
 from sagemaker_serving.network import VpcAttachment
 from sagemaker_serving.variants import InstanceVariant
 
-from .settings import ContainerAlarmSettings, GuardedEndpointSettings, Seconds, Section
+from .settings import ContainerAlarmSettings, GuardedEndpointSettings, Seconds, Section, check_made
 
 FRAMEWORKS = {
     "scikit-learn": FrameworkImage.sklearn,
@@ -70,7 +70,7 @@ class ContainerSettings(Section):
     ``ecr_tag``), or built from the Dockerfile in a folder (``dockerfile_directory``). The data comes from a
     ``directory``, with ``shared_directories`` laid over it, or from an ``s3_uri``; an image of your own may
     bring it along instead. ``startup_timeout_seconds`` and ``least_memory_mb`` are what it needs where a
-    pattern can choose them.
+    pattern can choose them; ``made_by`` is the command that makes its directory, if it is not committed.
     """
 
     directory: str | None = None
@@ -84,6 +84,7 @@ class ContainerSettings(Section):
     environment: Mapping[str, str] = {}
     startup_timeout_seconds: Seconds | None = None
     least_memory_mb: Annotated[int, Field(gt=0)] | None = None
+    made_by: str | None = None
 
     def build(self) -> None:
         """Refuse what cannot be a container; `container` makes it."""
@@ -169,6 +170,7 @@ class ContainerSettings(Section):
         if self.s3_uri is not None:
             return ModelArtifact.from_s3_uri(self.s3_uri, program=program)
         if self.directory is not None:
+            check_made("model", root, [self.directory], self.made_by)
             return ModelArtifact.from_directory(
                 root / self.directory, shared=[root / folder for folder in self.shared_directories]
             )

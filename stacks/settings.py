@@ -6,9 +6,10 @@ complains about is reported under the key that a person wrote (`Section.keys`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 import aws_cdk as cdk
@@ -89,6 +90,30 @@ def check_memory(findings: Findings, field: str, memory_mb: int, least: int | No
         "or in the middle of a request",
         f"give {least} or more",
     )
+
+
+def check_made(where: str, root: Path, folders: Sequence[str], made_by: str | None) -> None:
+    """Refuse folders that a command has to make first, in words that name the command.
+
+    Args:
+        where: What needs them.
+        root: What they are relative to.
+        folders: The folders.
+        made_by: The command; None if none makes any of them, and whoever packs them tells what is missing.
+
+    Raises:
+        InvalidConfiguration: One is not there.
+    """
+    findings = Findings(where)
+    for folder in folders if made_by else ():
+        findings.require(
+            (root / folder).is_dir(),
+            "directory",
+            folder,
+            "does not exist: it is no part of the repository, a command makes it",
+            f"run: {made_by}",
+        )
+    findings.raise_if_any()
 
 
 class DataSettings(Section):

@@ -28,7 +28,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # the longest first, so that no process is left alone with one of them at the end
 _LONG = (
-    *("blue_green", "realtime", "ab_test", "on_demand", "batch", "ml_pipeline"),
+    *("blue_green", "realtime", "ab_test", "on_demand", "koelectra", "batch", "ml_pipeline"),
     *("inference_pipeline", "multi_container"),
 )
 # what is wanted of one synth, or of one deployment, stays in one process
