@@ -1,6 +1,6 @@
-"""Sentiment of Korean reviews as a Lambda function.
+"""A model of Korean reviews as a Lambda function.
 
-It runs the handler functions of the sentiment model, so that requests and answers are the same as an
+It runs the handler functions of the model's `inference`, so that requests and answers are the same as an
 endpoint's. Two kinds of events come in:
 
 * direct invocations: the event is the request itself, ``{"inputs": ["...", "..."]}``, and the function
@@ -21,8 +21,17 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import inference
-from client_errors import RequestError, refuse
+_MB_PER_CORE = 1769
+"""Memory with which a function has one processor core to itself (Lambda developer guide, memory)."""
+
+# a function sees all processors of its host: a thread for each would wait for its turn most of the time
+os.environ.setdefault(
+    "OMP_NUM_THREADS",
+    str(max(1, int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0")) // _MB_PER_CORE)),
+)
+
+import inference  # noqa: E402 - libraries read it when they are imported
+from client_errors import RequestError, refuse  # noqa: E402
 
 _JSON = "application/json"
 # once for each execution environment, in its initialisation: no request waits for it

@@ -30,6 +30,9 @@ def handler(code: SimpleNamespace) -> Iterator[ModuleType]:
     """The handler as Lambda has it: with the model's modules beside it."""
     patch = pytest.MonkeyPatch()
     patch.setenv("LAMBDA_TASK_ROOT", str(code.folder))
+    patch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "3538")
+    patch.setenv("OMP_NUM_THREADS", "forgotten")
+    patch.delenv("OMP_NUM_THREADS")
     for name in ("inference", "client_errors"):
         patch.setitem(sys.modules, name, getattr(code, name))
     spec = importlib.util.spec_from_file_location("lambda_handler", FOLDERS[0] / "handler.py")
@@ -51,6 +54,10 @@ def http(body: str | None, *, method: str = "POST", encoded: bool = False, **hea
         "body": body,
         "isBase64Encoded": encoded,
     }
+
+
+def test_libraries_compute_with_the_cores_that_the_memory_brings(handler: ModuleType) -> None:
+    assert os.environ["OMP_NUM_THREADS"] == "2"
 
 
 def test_direct_and_http_events_get_the_same_answers(handler: ModuleType) -> None:
