@@ -114,6 +114,8 @@ def _show_registry(registry: RegistryStatus) -> None:
         numbers = ", ".join(map(str, registry.waiting))
         _line((f"  waiting   for approval: {numbers}", "yellow"))
     _line(f"  pipeline  last execution: {registry.last_execution or 'none yet'}")
+    if registry.advice:
+        _line(("  next      ", "dim"), registry.advice)
 
 
 def _show_workflow(workflow: WorkflowStatus) -> None:

@@ -31,6 +31,10 @@ _PATIENCE_SECONDS_SANDBOX = 20.0
 _PATIENCE_SECONDS_AWS = 120.0
 
 
+class TakenBackError(UserError):
+    """The deployment of a version failed, or was taken back."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """What was decided, and what follows from it.
@@ -65,6 +69,13 @@ class Decision:
             return f"no version is approved any more: {kept}"
         if self.changes_nothing:
             words = f"the endpoint serves version {self.goal.number} already, the newest that is approved"
+            if live != str(self.goal.number):
+                words = (
+                    f"the endpoint stays as it is: version {self.goal.number}, the newest that is approved, "
+                    f"is the same model as version {live}, which serves"
+                )
+            if self.version.approval == REJECTED and live != str(self.goal.number):
+                return f"{words}; reject {self.goal.number}, too, to go further back"
             if self.goal.arn == self.version.arn or self.version.approval != APPROVED:
                 return words
             return f"{words}; reject {self.goal.number} to go back to {self.version.number}"
@@ -109,7 +120,8 @@ def reject(
     Args:
         connection: Where.
         deployed: The pattern.
-        given: Number or ARN; None for the one that serves.
+        given: Number or ARN; None for the one that serves. Of several approved versions of the model that
+            serves, that is the newest: it is what keeps the endpoint where it is.
         because: What is written beside the decision.
 
     Raises:
@@ -162,7 +174,8 @@ def follow(
         What serves.
 
     Raises:
-        UserError: The deployment failed or was taken back, nobody acts on the decision, or it takes longer.
+        TakenBackError: The deployment failed or was taken back.
+        UserError: Nobody acts on the decision, or it takes longer.
     """
     if decision.changes_nothing or decision.goal is None:
         return serving(connection, deployed)
@@ -180,7 +193,7 @@ def follow(
         now = time.monotonic()
         if seen.status == "Failed" or (was_busy and not seen.is_busy):
             reason = seen.reason or "its update was taken back"
-            raise UserError(
+            raise TakenBackError(
                 f"Version {decision.goal.number} does not serve: the endpoint {seen.endpoint} is "
                 f"{seen.status or 'gone'}: {reason}",
                 "Reject the version, or approve it again to try once more. Its log: "

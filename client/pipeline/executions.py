@@ -166,12 +166,14 @@ def find_execution(connection: Connection, pipeline: str, wanted: str | None) ->
         except ClientError as error:
             if error.response["Error"]["Code"] not in ("ResourceNotFound", "ValidationException"):
                 raise
-            latest = ", ".join(one.rpartition("/")[2] for one in _latest(connection, pipeline)) or "none"
+            latest = (
+                ", ".join(one.rpartition("/")[2] for one in latest_executions(connection, pipeline)) or "none"
+            )
             raise UserError(
                 f"Pipeline {pipeline} has no execution {wanted!r}", f"The latest are: {latest}"
             ) from error
         return arn
-    for arn in _latest(connection, pipeline):
+    for arn in latest_executions(connection, pipeline):
         return arn
     raise UserError(
         f"Pipeline {pipeline} was never started",
@@ -203,7 +205,8 @@ def execution_state(connection: Connection, arn: str, definition: Definition) ->
     return ExecutionState(arn, status, seconds, whole.get("FailureReason") or "", tuple(states))
 
 
-def _latest(connection: Connection, pipeline: str) -> list[str]:
+def latest_executions(connection: Connection, pipeline: str) -> list[str]:
+    """ARNs of the latest five executions, the newest first."""
     answer = connection.client("sagemaker").list_pipeline_executions(
         PipelineName=pipeline, SortBy="CreationTime", SortOrder="Descending", MaxResults=_SHOWN
     )

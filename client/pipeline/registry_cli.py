@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from client.connection import Connection
 from client.options import Json, Stack, duration
-from client.output import out, plain, print_json
+from client.output import complain, err, out, plain, print_json
 from client.patterns import DeployedPattern, find_pattern
 from client.pipeline.deciding import Decision
 
@@ -18,7 +19,10 @@ Version = Annotated[
 ]
 Because = Annotated[str, typer.Option(help="Why; kept beside the decision.", metavar="TEXT")]
 Wait = Annotated[
-    bool, typer.Option("--wait", help="Follow the endpoint until it serves.", show_default=False)
+    bool,
+    typer.Option(
+        "--wait", help="Follow the endpoint until it serves; exit status 2 if that fails.", show_default=False
+    ),
 ]
 Timeout = Annotated[
     float, typer.Option(parser=duration, metavar="DURATION", help="How long to wait: 90s, 20m, 12h.")
@@ -44,22 +48,35 @@ def send(
     """Send raw data; the marker at the end starts an execution where starts.on_new_data is on."""
     from client.batch.view import uploading
     from client.commands import client_command
-    from client.pipeline import sending
+    from client.pipeline import executions, sending
 
     sending.check(files, folder)
     connection = Connection()
     deployed = find_pattern(connection, pattern, stack)
+    before = executions.latest_executions(connection, executions.pipeline_name(deployed))
     with uploading(sum(file.stat().st_size for file in files)) as sent:
         place = sending.send(
             connection, deployed, files, folder, add=add, marker=not no_marker, on_bytes=sent
         )
     out.print(plain(place), soft_wrap=True)
-    command = f"pipeline start --parameter InputData={folder} --wait"
-    hint = client_command(command, in_sandbox=connection.is_sandbox)
-    watch = client_command("pipeline watch", in_sandbox=connection.is_sandbox)
-    out.print(plain(f"watch   {watch}" if not no_marker else f"start   {hint}"), style="dim", soft_wrap=True)
+    local = connection.is_sandbox
+    start = client_command(f"pipeline start --parameter InputData={folder} --wait", in_sandbox=local)
+    arn = None
     if not no_marker:
-        out.print(plain(f"if none starts by itself   {hint}"), style="dim", soft_wrap=True)
+        with err.status("waiting for the execution that the marker starts"):
+            arn = sending.started_by_itself(connection, deployed, folder, before)
+    if arn:
+        watch = client_command(f"pipeline watch {arn.rpartition('/')[2]}", in_sandbox=local)
+        _tell_next("started", arn)
+        _tell_next("watch", watch)
+        return
+    if not no_marker:
+        _tell_next("note", "no execution has started: starts.on_new_data is off, or one had these data")
+    _tell_next("start", start)
+
+
+def _tell_next(name: str, words: str) -> None:
+    out.print(Text.assemble((f"{name:<9}", "dim"), plain(words)), soft_wrap=True)
 
 
 def versions(as_json: Json = False, pattern: Pattern = DEFAULT_PATTERN, stack: Stack = None) -> None:
@@ -121,15 +138,19 @@ def _tell(
     timeout: float,
     as_json: bool,
 ) -> None:
-    from client.pipeline.deciding import follow
+    from client.pipeline.deciding import TakenBackError, follow
     from client.pipeline.registry_view import following, show_decision, show_serving
+    from client.pipeline.versions import serving
 
     if not as_json:
         show_decision(decision)
-    now = decision.before
+    now, taken_back = decision.before, None
     if wait:
         with following() as say:
-            now = follow(connection, deployed, decision, timeout=timeout, say=say)
+            try:
+                now = follow(connection, deployed, decision, timeout=timeout, say=say)
+            except TakenBackError as error:
+                taken_back, now = error, serving(connection, deployed)
     if as_json:
         print_json(
             {
@@ -141,3 +162,6 @@ def _tell(
         )
     elif wait:
         show_serving(now, decision.versions)
+    if taken_back:
+        complain(taken_back.message, taken_back.hint)
+        raise typer.Exit(2)

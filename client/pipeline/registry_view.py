@@ -14,7 +14,7 @@ from client.pipeline.deciding import Decision
 from client.pipeline.versions import APPROVED, REJECTED, WAITING, Serving, Version
 
 _STYLES = {APPROVED: "green", REJECTED: "red", WAITING: "yellow"}
-_WORDS = {WAITING: "waits for approval", APPROVED: "approved", REJECTED: "rejected"}
+_WORDS = {WAITING: "waits", APPROVED: "approved", REJECTED: "rejected"}
 
 
 def show_versions(versions: Sequence[Version], now: Serving, *, in_sandbox: bool) -> None:
@@ -26,16 +26,17 @@ def show_versions(versions: Sequence[Version], now: Serving, *, in_sandbox: bool
         in_sandbox: Whether commands that are named go to the sandbox.
     """
     if not versions:
-        start = client_command("pipeline start --wait", in_sandbox=in_sandbox)
-        out.print(plain(f"no version is registered yet; an execution registers one: {start}"), soft_wrap=True)
+        send = client_command("pipeline send FILE --folder NAME", in_sandbox=in_sandbox)
+        out.print(plain(f"no version is registered yet. Send reviews, then start: {send}"), soft_wrap=True)
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("version", justify="right", no_wrap=True)
     table.add_column("approval", no_wrap=True)
     table.add_column("accuracy", justify="right", no_wrap=True)
     table.add_column("registered", no_wrap=True)
-    table.add_column("data")
-    table.add_column("")
+    table.add_column("data", overflow="fold")
+    table.add_column("execution", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for one in versions:
         table.add_row(
             str(one.number),
@@ -43,9 +44,14 @@ def show_versions(versions: Sequence[Version], now: Serving, *, in_sandbox: bool
             "-" if one.accuracy is None else f"{one.accuracy:.2%}",
             f"{one.created.astimezone():%Y-%m-%d %H:%M}",
             plain(one.data or "-"),
-            plain(_notes(one, now)),
+            plain(one.execution.rpartition("/")[2] or "-"),
+            "serves" if one.arn == now.arn else "is coming" if one.arn == now.coming else "",
         )
     out.print(table)
+    for one in versions:
+        if one.because:
+            words = _WORDS.get(one.approval, one.approval)
+            out.print(plain(f"version {one.number} {words}: {one.because}"), style="dim", soft_wrap=True)
     show_serving(now, versions)
     if any(one.approval == WAITING for one in versions):
         hint = client_command("pipeline approve --wait", in_sandbox=in_sandbox)
@@ -95,8 +101,3 @@ def following() -> Iterator[Callable[[Serving], None]]:
             said = words
 
         yield say
-
-
-def _notes(one: Version, now: Serving) -> str:
-    notes = ["serves"] if one.arn == now.arn else ["is being deployed"] if one.arn == now.coming else []
-    return ", ".join([*notes, *([one.because] if one.because else [])])

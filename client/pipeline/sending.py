@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,13 +12,20 @@ from boto3.exceptions import Boto3Error, S3UploadFailedError
 from client.connection import Connection
 from client.errors import UserError
 from client.patterns import DeployedPattern
+from client.pipeline.executions import latest_executions, pipeline_name
 from client.s3 import Place
+
+DATA_PARAMETER = "InputData"
+"""The pipeline's parameter that names a folder of raw data."""
 
 MARKER = "_SUCCESS"
 """Says that a folder is complete."""
 
 _SUFFIXES = (".txt", ".tsv")  # what preprocess.py reads
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=/-]*[A-Za-z0-9]|[A-Za-z0-9]")
+_LOOK_SECONDS_SANDBOX, _LOOK_SECONDS_AWS = 0.2, 2.0
+# from the marker to the execution: S3 tells EventBridge, EventBridge the function that starts
+_PATIENCE_SECONDS_SANDBOX, _PATIENCE_SECONDS_AWS = 5.0, 30.0
 _LONGEST_FOLDER = 200  # with hyperparameters it becomes a part of keys of at most 1,024 bytes
 
 
@@ -93,3 +101,38 @@ def send(
     if marker:
         client.put_object(Bucket=place.bucket, Key=f"{place.key}{MARKER}", Body=b"")
     return place
+
+
+def started_by_itself(
+    connection: Connection, deployed: DeployedPattern, folder: str, before: Sequence[str]
+) -> str | None:
+    """Wait a moment for the execution that a marker starts.
+
+    Args:
+        connection: Where.
+        deployed: The pattern.
+        folder: The folder with the marker.
+        before: ARNs of the latest executions before the marker was written.
+
+    Returns:
+        Its ARN; None if none has started within 5 s in the sandbox, 30 s on AWS.
+    """
+    local = connection.is_sandbox
+    until = time.monotonic() + (_PATIENCE_SECONDS_SANDBOX if local else _PATIENCE_SECONDS_AWS)
+    while True:
+        for arn in latest_executions(connection, pipeline_name(deployed)):
+            if arn not in before and _reads(connection, arn, folder):
+                return arn
+        if time.monotonic() > until:
+            return None
+        time.sleep(_LOOK_SECONDS_SANDBOX if local else _LOOK_SECONDS_AWS)
+
+
+def _reads(connection: Connection, arn: str, folder: str) -> bool:
+    client = connection.client("sagemaker")
+    pages = client.get_paginator("list_pipeline_parameters_for_execution").paginate(PipelineExecutionArn=arn)
+    return any(
+        one["Name"] == DATA_PARAMETER and one["Value"] == folder
+        for page in pages
+        for one in page["PipelineParameters"]
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from client.commands import client_command
 from client.connection import Connection
 from client.patterns import DeployedPattern
-from client.pipeline.versions import WAITING, list_versions, same_model, serving, wanted
+from client.pipeline.versions import WAITING, Version, list_versions, same_model, serving, wanted
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class RegistryStatus:
         agrees: Whether what serves is what is wanted, or on its way.
         waiting: Numbers of the versions that wait for approval, the newest first.
         last_execution: Status of the latest execution; empty if there was none.
+        advice: What to do where nothing was deployed yet; empty otherwise.
     """
 
     group: str
@@ -33,6 +36,7 @@ class RegistryStatus:
     agrees: bool
     waiting: tuple[int, ...]
     last_execution: str
+    advice: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -70,6 +74,7 @@ def registry_status(connection: Connection, deployed: DeployedPattern) -> Regist
         last_execution=next(
             (one["PipelineExecutionStatus"] for one in listed["PipelineExecutionSummaries"]), ""
         ),
+        advice="" if now.status else _advice(versions, in_sandbox=connection.is_sandbox),
     )
 
 
@@ -82,3 +87,10 @@ def registry_problems(registry: RegistryStatus) -> list[str]:
         f"version {registry.wanted} is approved, but the endpoint serves {live}: the deployment failed or "
         "was taken back; reject the version, or approve it again to try once more"
     ]
+
+
+def _advice(versions: Sequence[Version], *, in_sandbox: bool) -> str:
+    if any(one.approval == WAITING for one in versions):
+        return f"approve a version: {client_command('pipeline approve --wait', in_sandbox=in_sandbox)}"
+    send = client_command("pipeline send FILE --folder NAME", in_sandbox=in_sandbox)
+    return f"send reviews, which an execution makes a version of: {send}"

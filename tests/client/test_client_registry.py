@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from typer.testing import Result
 
 from client.demos.ml_pipeline import Trained, _Reviews, _reviews
-from client.pipeline import deciding
+from client.pipeline import deciding, sending
 from client.pipeline.executions import ExecutionState, StepState
 from client.pipeline.versions import Serving
 from tests.client.fakes import ScriptedAws, stack
@@ -47,6 +47,8 @@ class Registry:
         self.ends_well = True
         self.follows = True
         self.objects: list[dict[str, Any]] = []
+        self.executions = {"arn:p/execution/old": "2026/11"}  # ARN to its data
+        self.starts_by_itself = True
         aws.answers |= {
             "ListModelPackages": self._list,
             "DescribeModelPackage": self._describe,
@@ -56,10 +58,19 @@ class Registry:
             "ListTags": self._tags,
             "GetObject": self._evaluation,
             "ListObjectsV2": lambda _: {"Contents": self.objects},
-            "PutObject": {},
-            "ListPipelineExecutions": {
+            "PutObject": self._put,
+            "ListPipelineExecutions": lambda _: {
                 "PipelineExecutionSummaries": [
-                    {"PipelineExecutionArn": "arn", "PipelineExecutionStatus": "Succeeded"}
+                    {"PipelineExecutionArn": one, "PipelineExecutionStatus": "Succeeded"}
+                    for one in self.executions
+                ]
+            },
+            "ListPipelineParametersForExecution": lambda params: {
+                "PipelineParameters": [
+                    {
+                        "Name": "InputData",
+                        "Value": self.executions[json.loads(params["body"])["PipelineExecutionArn"]],
+                    }
                 ]
             },
         }
@@ -73,7 +84,10 @@ class Registry:
             "ModelPackageStatus": "Completed",
             "ModelApprovalStatus": approval,
             "CreationTime": BEGAN + timedelta(hours=number),
-            "CustomerMetadataProperties": {"InputData": f"folder-{number}", "PipelineExecution": "arn:e"},
+            "CustomerMetadataProperties": {
+                "InputData": f"folder-{number}",
+                "PipelineExecution": f"arn:p/execution/e-{number}",
+            },
             "ModelMetrics": {
                 "ModelQuality": {
                     "Statistics": {"ContentType": "application/json", "S3Uri": f"s3://data/{number}.json"}
@@ -85,6 +99,13 @@ class Registry:
                 "SupportedResponseMIMETypes": ["text/csv"],
             },
         }
+
+    def _put(self, params: dict[str, Any]) -> dict[str, Any]:
+        folder, _, name = params["url_path"].partition("/raw/")[2].rpartition("/")
+        if name == "_SUCCESS" and self.starts_by_itself:
+            others = {"arn:p/execution/of-others": "others"}
+            self.executions = {**others, "arn:p/execution/new": folder, **self.executions}
+        return {}
 
     def _wanted(self) -> int:
         approved = [n for n, one in self.packages.items() if one["ModelApprovalStatus"] == "Approved"]
@@ -135,8 +156,11 @@ class Registry:
 
 @pytest.fixture
 def registry(aws: ScriptedAws, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    for name in ("_LOOK_SECONDS_SANDBOX", "_LOOK_SECONDS_AWS"):
-        monkeypatch.setattr(deciding, name, 0.001)
+    for module in (deciding, sending):
+        for name in ("_LOOK_SECONDS_SANDBOX", "_LOOK_SECONDS_AWS"):
+            monkeypatch.setattr(module, name, 0.001)
+    for name in ("_PATIENCE_SECONDS_SANDBOX", "_PATIENCE_SECONDS_AWS"):
+        monkeypatch.setattr(sending, name, 0.05)
     aws.deploy(stack("ml-pipeline", "MlPipeline", outputs=OUTPUTS))
     return Registry(aws)
 
@@ -153,9 +177,9 @@ def test_versions_are_listed_with_what_a_decision_needs(registry: Registry, run:
 
     # WHEN they are listed THEN each has its accuracy and data, the live one is marked, and the next step told
     output = words(run("pipeline", "versions").output)
-    assert "3 waits for approval 83.00%" in output
+    assert "3 waits 83.00%" in output
     assert "2 approved 82.00%" in output
-    assert "folder-2 serves" in output
+    assert "folder-2 e-2 serves" in output
     assert "reviews-live InService, serves version 2" in output
     assert "pipeline approve --wait" in output
 
@@ -166,7 +190,7 @@ def test_versions_are_listed_with_what_a_decision_needs(registry: Registry, run:
 
 
 def test_without_a_version_it_tells_how_to_get_one(registry: Registry, run: Run) -> None:
-    assert "pipeline start --wait" in run("pipeline", "versions").output
+    assert "pipeline send FILE --folder NAME" in run("pipeline", "versions").output
     refused = run("pipeline", "approve")
     assert refused.exit_code == 1
     assert "No version waits for approval" in refused.output
@@ -234,17 +258,33 @@ def test_versions_of_the_same_model_need_no_deployment(registry: Registry, run: 
     # WHEN it is approved THEN nobody waits for an update that never comes
     done = run("pipeline", "approve", "--wait")
     assert done.exit_code == 0, done.output
-    assert "serves version 2 already" in words(done.output)
+    assert "version 2, the newest that is approved, is the same model as version 1" in words(done.output)
+
+    # AND without naming any, the newer one is rejected, which alone would keep the endpoint where it is
+    done = run("pipeline", "reject", "--wait")
+    assert done.exit_code == 0, done.output
+    assert registry.packages[2]["ModelApprovalStatus"] == "Rejected"
+    assert registry.packages[1]["ModelApprovalStatus"] == "Approved"
+
+
+def test_going_back_past_copies_of_a_model_says_what_is_left_to_reject(registry: Registry, run: Run) -> None:
+    for _ in range(3):
+        registry.register("Approved", model="s3://data/same.tar.gz")
+    registry.live = 1
+    done = run("pipeline", "reject")
+    assert registry.packages[3]["ModelApprovalStatus"] == "Rejected"
+    assert "reject 2, too, to go further back" in words(done.output)
 
 
 def test_a_deployment_that_is_taken_back_is_an_error_with_what_to_do(registry: Registry, run: Run) -> None:
     for approval in ("Approved", "PendingManualApproval"):
         registry.register(approval)
     registry.live, registry.ends_well = 1, False
-    done = run("pipeline", "approve", "--wait")
-    assert done.exit_code == 1
-    assert "Version 2 does not serve" in done.output
-    assert "Reject the version" in done.output
+    done = run("pipeline", "approve", "--wait", "--json")
+    assert done.exit_code == 2
+    assert "Version 2 does not serve" in done.stderr
+    assert "Reject the version" in done.stderr
+    assert json.loads(done.stdout)["serving"]["version"] == f"{GROUP}/1"
 
 
 def test_a_decision_that_nobody_acts_on_names_the_log(
@@ -272,6 +312,12 @@ def test_status_is_fine_before_the_first_version_and_tells_what_waits(registry: 
     done = run("status", "ml-pipeline")
     assert done.exit_code == 0, done.output
     assert "not there yet" in done.output
+    assert "pipeline send FILE --folder NAME" in words(done.output)
+
+    # WHEN one waits THEN it is told how it gets there
+    registry.register("PendingManualApproval")
+    assert "pipeline approve --wait" in words(run("status", "ml-pipeline").output)
+    registry.packages.clear()
 
     # WHEN one waits and one serves THEN both are told
     registry.register("Approved")
@@ -280,6 +326,7 @@ def test_status_is_fine_before_the_first_version_and_tells_what_waits(registry: 
     output = words(run("status", "ml-pipeline").output)
     assert "serves version 1 of 2" in output
     assert "waiting for approval: 2" in output
+    assert "pipeline approve" not in output
     assert "last execution: Succeeded" in output
     assert "expect" not in output
 
@@ -304,9 +351,21 @@ def test_data_go_into_a_folder_of_their_own_and_the_marker_comes_last(
     sent = [params["url_path"] for name, params in aws.calls if name == "PutObject"]
     assert [path.rpartition("/")[2] for path in sent] == ["reviews.tsv", "_SUCCESS"]
 
+    # AND the execution that it started is told, neither an earlier one of these data nor somebody else's
+    assert "started arn:p/execution/new" in words(done.output)
+    assert "pipeline watch new" in words(done.output)
+
     # AND without a marker it tells how to start
     done = run("pipeline", "send", str(file), "--folder", "2026/12", "--no-marker")
-    assert "InputData=2026/12" in done.output
+    assert "pipeline start --parameter InputData=2026/12" in words(done.output)
+    assert len([name for name, _ in aws.calls if name == "PutObject"]) == 3
+
+    # AND with one that starts nothing, too
+    registry.starts_by_itself = False
+    done = run("pipeline", "send", str(file), "--folder", "2027/01")
+    assert done.exit_code == 0, done.output
+    assert "no execution has started" in done.output
+    assert "InputData=2027/01" in done.output
 
 
 def test_a_folder_that_has_data_is_refused_unless_they_are_added(
@@ -394,7 +453,38 @@ def test_the_demo_works_without_the_corpus(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(ml_pipeline, "FOLDER", tmp_path)
     # WHEN its reviews are made THEN there are some of both labels, and it is said what they are
     reviews = _reviews()
-    lines = reviews.files[0].read_text(encoding="utf-8").splitlines()[1:]
-    assert {line.rpartition("\t")[2] for line in lines} == {"0", "1"}
-    assert len({line.split("\t")[0] for line in lines}) == len(lines) > 100
+    rows = [
+        line.split("\t")
+        for file in reviews.files
+        for line in file.read_text(encoding="utf-8").splitlines()[1:]
+    ]
+    assert {label for _, _, label in rows} == {"0", "1"}
+    assert len({identifier for identifier, _, _ in rows}) == len(rows) > 100
+    assert len({text for _, text, _ in rows}) == len(rows)  # none is trained on and tested
     assert "says nothing about others" in reviews.note
+
+
+def test_the_demo_takes_some_thousand_of_the_corpus_and_names_the_folder_after_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a corpus of more than is taken
+    from client.demos import ml_pipeline
+
+    for name, count in (("ratings_train.txt", 40), ("ratings_test.txt", 20)):
+        rows = "".join(f"{number}\t글 {number}\t{number % 2}\n" for number in range(count))
+        (tmp_path / name).write_text(f"id\tdocument\tlabel\n{rows}", encoding="utf-8")
+    monkeypatch.setattr(ml_pipeline, "_TRAIN_ROWS", 30)
+    monkeypatch.setattr(ml_pipeline, "_TEST_ROWS", 10)
+    monkeypatch.setattr(ml_pipeline, "FOLDER", tmp_path / "out")
+    monkeypatch.setenv("NSMC_DIR", str(tmp_path))
+
+    # WHEN its reviews are made twice THEN they are the same, cut, and it is said to how many
+    reviews, again = _reviews(), _reviews()
+    lengths = [len(file.read_text(encoding="utf-8").splitlines()) for file in reviews.files]
+    assert lengths == [31, 11]
+    assert "trained on 30 of 40 reviews, tested on 10 of 20" in reviews.note
+    assert reviews == again
+
+    # AND other reviews go to another folder
+    monkeypatch.setattr(ml_pipeline, "_TEST_ROWS", 11)
+    assert _reviews().folder != reviews.folder
