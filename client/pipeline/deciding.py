@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from client.commands import client_command
+from client.commands import client_command, sandbox_command
 from client.connection import Connection
 from client.errors import UserError
 from client.patterns import DeployedPattern
@@ -20,6 +20,7 @@ from client.pipeline.versions import (
     list_versions,
     same_model,
     serving,
+    tried,
     wanted,
 )
 
@@ -125,7 +126,7 @@ def reject(
         because: What is written beside the decision.
 
     Raises:
-        UserError: There is no such version.
+        UserError: There is no such version; or none is named, and another one is approved than serves.
     """
     versions = list_versions(connection, deployed)
     if given:
@@ -135,6 +136,19 @@ def reject(
         return _decide(connection, deployed, goal, REJECTED, because)
     if not live.arn:
         raise UserError("No version serves, so there is none to reject", "Name one: pipeline reject VERSION")
+    if goal is not None:
+        serves = find_version(versions, live.arn).number
+        words = {
+            f"pipeline reject {goal.number}": "takes the approved one out, and leaves the one that serves",
+            f"pipeline reject {serves}": "takes the one out that serves",
+        }
+        raise UserError(
+            f"Version {goal.number} is approved, but version {serves} serves: say which is to be rejected",
+            "\n".join(
+                f"{client_command(command, in_sandbox=connection.is_sandbox)}  # {what}"
+                for command, what in words.items()
+            ),
+        )
     return _decide(connection, deployed, find_version(versions, live.arn), REJECTED, because)
 
 
@@ -145,7 +159,8 @@ def _decide(
         raise UserError(f"The reason has {len(because)} characters; at most {_MAX_DESCRIPTION} are kept")
     before = serving(connection, deployed)
     if version.approval != status or because:
-        said = {"ApprovalDescription": because} if because else {}
+        # what was said about the decision before does not hold for this one
+        said = {"ApprovalDescription": because} if because or version.because else {}
         connection.client("sagemaker").update_model_package(
             ModelPackageArn=version.arn, ModelApprovalStatus=status, **said
         )
@@ -182,24 +197,31 @@ def follow(
     local = connection.is_sandbox
     pause = _LOOK_SECONDS_SANDBOX if local else _LOOK_SECONDS_AWS
     began = time.monotonic()
-    patience = began + (_PATIENCE_SECONDS_SANDBOX if local else _PATIENCE_SECONDS_AWS)
-    was_busy = False
+    patience_seconds = _PATIENCE_SECONDS_SANDBOX if local else _PATIENCE_SECONDS_AWS
+    patience = began + patience_seconds
+    last = decision.before
+    was_changed = False
     while True:
         seen = serving(connection, deployed)
         say(seen)
-        was_busy = was_busy or seen.is_busy
+        # an update may be taken back between two looks
+        if (seen.status, seen.changed) != (last.status, last.changed):
+            was_changed = True
+            patience = time.monotonic() + patience_seconds
+        last = seen
         if seen.status == "InService" and same_model(decision.versions, seen.arn, decision.goal.arn):
             return seen
         now = time.monotonic()
-        if seen.status == "Failed" or (was_busy and not seen.is_busy):
-            reason = seen.reason or "its update was taken back"
+        if was_changed and _was_taken_back(connection, deployed, decision, seen):
+            reason, number = seen.reason or "its update was taken back", decision.goal.number
             raise TakenBackError(
                 f"Version {decision.goal.number} does not serve: the endpoint {seen.endpoint} is "
                 f"{seen.status or 'gone'}: {reason}",
-                "Reject the version, or approve it again to try once more. Its log: "
-                f"/aws/sagemaker/Endpoints/{seen.endpoint}",
+                f"Take it out: {client_command(f'pipeline reject {number}', in_sandbox=local)}\n"
+                f"Or have it tried again: {_try_again(connection, deployed)}\n"
+                f"Its log: /aws/sagemaker/Endpoints/{seen.endpoint}",
             )
-        if not was_busy and now > patience:
+        if not seen.is_busy and now > patience:
             function = deployed.outputs.get("DeployFunctionName", "")
             raise UserError(
                 f"Nothing happens to the endpoint {seen.endpoint}",
@@ -212,3 +234,20 @@ def follow(
                 f"It goes on. Look again: {client_command('pipeline versions', in_sandbox=local)}",
             )
         time.sleep(pause)
+
+
+def _was_taken_back(
+    connection: Connection, deployed: DeployedPattern, decision: Decision, seen: Serving
+) -> bool:
+    """Whether what is to be served was tried, and is not what came of it."""
+    if decision.goal is None or seen.is_busy or not seen.status:
+        return False
+    # else it was busy with another version, and the deploy function is called again at the end of that
+    return same_model(decision.versions, tried(connection, deployed), decision.goal.arn)
+
+
+def _try_again(connection: Connection, deployed: DeployedPattern) -> str:
+    """What was taken back is tried again only when a person calls the function."""
+    function = deployed.outputs.get("DeployFunctionName", "FUNCTION")
+    command = f"aws lambda invoke --function-name {function} answer.json"
+    return f"{sandbox_command('run')} -- {command}" if connection.is_sandbox else command

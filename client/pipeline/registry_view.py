@@ -74,7 +74,7 @@ def show_decision(decision: Decision) -> None:
 
 def show_serving(now: Serving, versions: Sequence[Version]) -> None:
     """What the endpoint serves."""
-    number = next((f"version {one.number}" for one in versions if one.arn == now.arn), now.arn or "nothing")
+    number = f"version {now.arn.rpartition('/')[2]}" if now.arn else "nothing"
     line = f"{now.endpoint} {now.status}, serves {number}"
     if not now.status:
         line = f"{now.endpoint} is not there yet: approve a version"

@@ -85,7 +85,8 @@ def registry_problems(registry: RegistryStatus) -> list[str]:
     live = "nothing" if registry.live is None else f"version {registry.live}"
     return [
         f"version {registry.wanted} is approved, but the endpoint serves {live}: the deployment failed or "
-        "was taken back; reject the version, or approve it again to try once more"
+        f"was taken back; reject {registry.wanted}, or call the deploy function without arguments to have it "
+        "tried again"
     ]
 
 

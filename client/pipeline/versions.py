@@ -19,6 +19,9 @@ APPROVED, REJECTED, WAITING = "Approved", "Rejected", "PendingManualApproval"
 VERSION_TAG = "sagemaker-serving:model-package-arn"
 """On an endpoint configuration: the version that it was made for."""
 
+TRIED_TAG = "sagemaker-serving:tried"
+"""On an endpoint: the configuration that it was last made with or updated to, whatever came of it."""
+
 BUSY = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 
 _ACCURACY = ("binary_classification_metrics", "accuracy", "value")
@@ -74,6 +77,7 @@ class Serving:
         arn: The version whose configuration serves; empty if there is none.
         coming: The version that an update brings; empty while there is none.
         reason: FailureReason.
+        changed: LastModifiedTime; None if there is no endpoint.
     """
 
     endpoint: str
@@ -81,6 +85,7 @@ class Serving:
     arn: str = ""
     coming: str = ""
     reason: str = ""
+    changed: datetime | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -150,7 +155,20 @@ def serving(connection: Connection, deployed: DeployedPattern) -> Serving:
         _version_of(client, seen.get("EndpointConfigName", "")),
         _version_of(client, pending),
         seen.get("FailureReason", ""),
+        seen.get("LastModifiedTime"),
     )
+
+
+def tried(connection: Connection, deployed: DeployedPattern) -> str:
+    """ARN of the version that was last deployed to the endpoint of a pattern, whatever came of it.
+
+    Returns:
+        Empty if that is not known: nobody wrote it down, or the configuration is gone.
+    """
+    client = connection.client("sagemaker")
+    arn = client.describe_endpoint(EndpointName=deployed.endpoint_name)["EndpointArn"]
+    tags = {tag["Key"]: tag["Value"] for tag in client.list_tags(ResourceArn=arn)["Tags"]}
+    return _version_of(client, tags.get(TRIED_TAG, ""))
 
 
 def same_model(versions: Sequence[Version], first: str, second: str) -> bool:

@@ -13,10 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 from typer.testing import Result
 
-from client.demos.ml_pipeline import Trained, _Reviews, _reviews
 from client.pipeline import deciding, sending
-from client.pipeline.executions import ExecutionState, StepState
-from client.pipeline.versions import Serving
 from tests.client.fakes import ScriptedAws, stack
 
 Run = Callable[..., Result]
@@ -41,10 +38,14 @@ class Registry:
     """
 
     def __init__(self, aws: ScriptedAws) -> None:
+        self.aws = aws
         self.packages: dict[int, dict[str, Any]] = {}
         self.live = 0
         self.coming: list[str] = []  # statuses that the endpoint is seen in before it serves
         self.ends_well = True
+        self.looks = 2  # that an update is seen for; with 0 it is over at once
+        self.tried = 0
+        self.changed = BEGAN
         self.follows = True
         self.objects: list[dict[str, Any]] = []
         self.executions = {"arn:p/execution/old": "2026/11"}  # ARN to its data
@@ -123,11 +124,17 @@ class Registry:
         number = int(request.pop("ModelPackageArn").rpartition("/")[2])
         self.packages[number] |= request
         if self.follows and self._wanted() != self.live:
-            self.coming = ["Updating" if self.live else "Creating"] * 2
+            self.coming = ["Updating" if self.live else "Creating"] * self.looks
+            self.tried, self.changed = self._wanted(), self.changed + timedelta(minutes=1)
         return {"ModelPackageArn": f"{GROUP}/{number}"}
 
     def _endpoint(self, _: dict[str, Any]) -> dict[str, Any]:
-        seen = {"EndpointName": "reviews-live", "EndpointConfigName": f"config-{self.live}"}
+        seen = {
+            "EndpointName": "reviews-live",
+            "EndpointArn": "arn:endpoint/reviews-live",
+            "EndpointConfigName": f"config-{self.live}",
+            "LastModifiedTime": self.changed,
+        }
         if self.coming:
             status = self.coming.pop()
             if not self.coming and self.ends_well:
@@ -143,7 +150,10 @@ class Registry:
         return {"EndpointConfigName": name, "EndpointConfigArn": f"arn:config/{name}"}
 
     def _tags(self, params: dict[str, Any]) -> dict[str, Any]:
-        number = json.loads(params["body"])["ResourceArn"].rpartition("-")[2]
+        arn = json.loads(params["body"])["ResourceArn"]
+        if arn.startswith("arn:endpoint/"):
+            return {"Tags": [{"Key": "sagemaker-serving:tried", "Value": f"config-{self.tried}"}]}
+        number = arn.rpartition("-")[2]
         value = f"{GROUP}/{number}"
         return {"Tags": [{"Key": "sagemaker-serving:model-package-arn", "Value": value}]}
 
@@ -234,9 +244,11 @@ def test_rejecting_takes_the_live_one_and_goes_back(registry: Registry, run: Run
     for _ in range(2):
         registry.register("Approved")
     registry.live = 2
+    registry.packages[2]["ApprovalDescription"] = "why it was approved"
     done = run("pipeline", "reject", "--wait", "--json")
     assert done.exit_code == 0, done.output
     assert registry.packages[2]["ModelApprovalStatus"] == "Rejected"
+    assert registry.packages[2]["ApprovalDescription"] == ""
     assert json.loads(done.stdout)["serving"]["version"] == f"{GROUP}/1"
 
 
@@ -276,15 +288,68 @@ def test_going_back_past_copies_of_a_model_says_what_is_left_to_reject(registry:
     assert "reject 2, too, to go further back" in words(done.output)
 
 
-def test_a_deployment_that_is_taken_back_is_an_error_with_what_to_do(registry: Registry, run: Run) -> None:
+@pytest.mark.parametrize("looks", [0, 2])
+def test_a_deployment_that_is_taken_back_is_an_error_with_what_to_do(
+    registry: Registry, run: Run, looks: int
+) -> None:
+    # GIVEN a version that does not start, which may be over before anybody looks
     for approval in ("Approved", "PendingManualApproval"):
         registry.register(approval)
-    registry.live, registry.ends_well = 1, False
+    registry.live, registry.ends_well, registry.looks = 1, False, looks
+    # WHEN it is approved THEN that is status 2, with what to do and what serves
     done = run("pipeline", "approve", "--wait", "--json")
     assert done.exit_code == 2
     assert "Version 2 does not serve" in done.stderr
-    assert "Reject the version" in done.stderr
+    assert "aws lambda invoke --function-name reviews-deploy" in words(done.stderr)
+    assert "pipeline reject 2" in words(done.stderr)
     assert json.loads(done.stdout)["serving"]["version"] == f"{GROUP}/1"
+
+
+def test_rejecting_needs_a_name_where_another_version_is_approved_than_serves(
+    registry: Registry, run: Run
+) -> None:
+    # GIVEN an approved version that was taken back
+    for _ in range(2):
+        registry.register("Approved")
+    registry.live, registry.tried = 1, 2
+    # WHEN one is rejected without naming it THEN nothing is, and both are told
+    refused = run("pipeline", "reject")
+    assert refused.exit_code == 1
+    output = words(refused.output)
+    assert "Version 2 is approved, but version 1 serves" in output
+    assert "pipeline reject 2" in output
+    assert "pipeline reject 1" in output
+    assert {one["ModelApprovalStatus"] for one in registry.packages.values()} == {"Approved"}
+
+
+def test_an_update_to_another_version_that_ends_first_is_not_taken_for_this_one(
+    registry: Registry, run: Run
+) -> None:
+    # GIVEN an update to version 2, after whose end the deploy function is called again
+    for approval in ("Approved", "Approved", "PendingManualApproval"):
+        registry.register(approval)
+    registry.live, registry.tried, registry.follows = 1, 2, False
+    statuses = ["Updating", "Updating", "InService", "InService", "Updating"]
+
+    def seen(_: dict[str, Any]) -> dict[str, Any]:
+        status = statuses.pop(0) if statuses else ""
+        if status == "InService":
+            registry.live = 2
+        elif not status:
+            registry.live = registry.tried = 3
+        return {
+            "EndpointName": "reviews-live",
+            "EndpointArn": "arn:endpoint/reviews-live",
+            "EndpointConfigName": f"config-{registry.live}",
+            "EndpointStatus": status or "InService",
+            "LastModifiedTime": registry.changed,
+        }
+
+    registry.aws.answers["DescribeEndpoint"] = seen
+    # WHEN version 3 is approved meanwhile THEN it is followed to its own end
+    done = run("pipeline", "approve", "3", "--wait")
+    assert done.exit_code == 0, done.output
+    assert "serves version 3" in words(done.output)
 
 
 def test_a_decision_that_nobody_acts_on_names_the_log(
@@ -392,99 +457,3 @@ def test_what_the_pipeline_cannot_read_is_refused_at_once(
     assert "--folder '/bad/'" in output
     assert "reads .txt and .tsv" in output
     assert "none.tsv is not a file" in output
-
-
-def execution(status: str, *, cached: bool = False, registered: bool = True) -> ExecutionState:
-    source = "arn:earlier" if cached else ""
-    jobs = [
-        StepState(name, "Processing", "Succeeded", 1.0, cached_from=source)
-        for name in ("Preprocess", "Train", "Evaluate")
-    ]
-    last = StepState("Register", "RegisterModel", "Succeeded", registered=f"{GROUP}/1" if registered else "")
-    return ExecutionState("arn/execution/x", status, 3.0, "", (*jobs, last))
-
-
-def trained(**changes: Any) -> Trained:
-    parts: dict[str, Any] = {
-        "first": execution("Succeeded"),
-        "again": execution("Succeeded", cached=True),
-        "refused": execution("Failed", cached=True, registered=False),
-        "labels": ["positive", "negative"],
-        **changes,
-    }
-    return Trained(
-        (parts["first"], parts["again"], parts["refused"]),
-        [],
-        Serving("reviews-live", "InService"),
-        parts["labels"],
-        _Reviews([], "demo", "some reviews", "0.99"),
-        [],
-        [],
-        in_sandbox=True,
-    )
-
-
-@pytest.mark.parametrize(
-    ("changes", "problem"),
-    [
-        ({}, None),
-        ({"again": execution("Succeeded")}, "did again what had been done: Preprocess, Train, Evaluate"),
-        ({"again": execution("Failed", cached=True)}, "the second execution ended as Failed"),
-        ({"refused": execution("Succeeded", cached=True)}, "the threshold 0.99 did not keep the model out"),
-        ({"labels": ["negative", "negative"]}, "the reviews were labelled negative, negative"),
-    ],
-)
-def test_the_demo_tells_what_did_not_go_as_promised(changes: dict[str, Any], problem: str | None) -> None:
-    outcome = trained(**changes)
-    if problem is None:
-        assert outcome.problem is None
-        outcome.show()
-    else:
-        assert outcome.problem is not None
-        assert problem in outcome.problem.hint
-
-
-def test_the_demo_works_without_the_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # GIVEN no NSMC anywhere
-    from client.ab import labelled
-    from client.demos import ml_pipeline
-
-    monkeypatch.setattr(ml_pipeline, "default_file", lambda: labelled._OWN_FILE)
-    monkeypatch.setattr(ml_pipeline, "FOLDER", tmp_path)
-    # WHEN its reviews are made THEN there are some of both labels, and it is said what they are
-    reviews = _reviews()
-    rows = [
-        line.split("\t")
-        for file in reviews.files
-        for line in file.read_text(encoding="utf-8").splitlines()[1:]
-    ]
-    assert {label for _, _, label in rows} == {"0", "1"}
-    assert len({identifier for identifier, _, _ in rows}) == len(rows) > 100
-    assert len({text for _, text, _ in rows}) == len(rows)  # none is trained on and tested
-    assert "says nothing about others" in reviews.note
-
-
-def test_the_demo_takes_some_thousand_of_the_corpus_and_names_the_folder_after_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # GIVEN a corpus of more than is taken
-    from client.demos import ml_pipeline
-
-    for name, count in (("ratings_train.txt", 40), ("ratings_test.txt", 20)):
-        rows = "".join(f"{number}\t글 {number}\t{number % 2}\n" for number in range(count))
-        (tmp_path / name).write_text(f"id\tdocument\tlabel\n{rows}", encoding="utf-8")
-    monkeypatch.setattr(ml_pipeline, "_TRAIN_ROWS", 30)
-    monkeypatch.setattr(ml_pipeline, "_TEST_ROWS", 10)
-    monkeypatch.setattr(ml_pipeline, "FOLDER", tmp_path / "out")
-    monkeypatch.setenv("NSMC_DIR", str(tmp_path))
-
-    # WHEN its reviews are made twice THEN they are the same, cut, and it is said to how many
-    reviews, again = _reviews(), _reviews()
-    lengths = [len(file.read_text(encoding="utf-8").splitlines()) for file in reviews.files]
-    assert lengths == [31, 11]
-    assert "trained on 30 of 40 reviews, tested on 10 of 20" in reviews.note
-    assert reviews == again
-
-    # AND other reviews go to another folder
-    monkeypatch.setattr(ml_pipeline, "_TEST_ROWS", 11)
-    assert _reviews().folder != reviews.folder
