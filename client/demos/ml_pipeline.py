@@ -110,6 +110,7 @@ class Trained(Outcome):
         for step in self.refused.steps:
             if step.status == FAILED:
                 out.print(plain(f"  {step.reason}"), soft_wrap=True, style="dim")
+        out.print("  that counts as failed: the alarm on failed executions rings, on purpose", style="dim")
         out.print(Text("\nversions", style="bold"))
         show_versions(self.versions[:5], self.now, in_sandbox=self._in_sandbox)
         out.print(Text("\nwhat it says", style="bold"))
