@@ -126,9 +126,16 @@ def live(deployed: Pipeline) -> Pipeline:
     return deployed
 
 
-def alarm_states(boto: Callable[[str], Any], words: str) -> set[str]:
-    alarms = boto("cloudwatch").describe_alarms()["MetricAlarms"]
-    return {alarm["StateValue"] for alarm in alarms if words in alarm["AlarmDescription"]}
+def went_off(boto: Callable[[str], Any], metric: str) -> bool:
+    """Whether an alarm on a metric was raised, however short."""
+    cloudwatch = boto("cloudwatch")
+    names = {
+        alarm["AlarmName"]
+        for alarm in cloudwatch.describe_alarms()["MetricAlarms"]
+        if alarm.get("MetricName") == metric
+    }
+    history = cloudwatch.describe_alarm_history(HistoryItemType="StateUpdate")["AlarmHistoryItems"]
+    return any(item["AlarmName"] in names and "to ALARM" in item["HistorySummary"] for item in history)
 
 
 def test_new_data_become_a_version_that_serves_once_it_is_approved(deployed: Pipeline) -> None:
@@ -205,7 +212,7 @@ def test_the_same_again_is_cached_and_a_threshold_too_high_registers_nothing(liv
     assert live.serves() == serving
 
     # AND the alarm on failed executions tells
-    wait_for("the alarm", lambda: "ALARM" in alarm_states(live.boto, "failed executions"))
+    wait_for("the alarm", lambda: went_off(live.boto, "ExecutionFailed"))
 
     # AND accuracy and its drop are metrics
     listed = live.boto("cloudwatch").list_metrics(Namespace="SageMakerServing/MlPipeline")["Metrics"]

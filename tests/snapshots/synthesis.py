@@ -73,7 +73,7 @@ def synthesise(environment: str, *, account: str | None = ACCOUNT, region: str |
 
 
 def normalised(template: Any) -> Any:
-    """The template without what changes when neither the app nor its settings do: digests of assets and the
-    version of the job scripts, which is one."""
-    text = json.dumps(template)
+    """The template without what changes when neither the app nor its settings do: digests of assets, the
+    version of the job scripts, which is one, and the one that names a version of a function."""
+    text = re.sub(r"(CurrentVersion[0-9A-F]{8})[0-9a-f]{32}\b", r"\1<digest>", json.dumps(template))
     return json.loads(re.sub(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{16}\b", "<digest>", text))
