@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import batch, endpoint, model, on_demand, pipeline, sandbox_start, sink, synth
+from benchmarks import batch, endpoint, koelectra, model, on_demand, pipeline, sandbox_start, sink, synth
 from benchmarks.processes import ROOT, BenchmarkFailed
 from benchmarks.report import Figure, show, write
 
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "sink": sink,
     "batch": batch,
     "ml-pipeline": pipeline,
+    "koelectra": koelectra,
 }
 console = Console(stderr=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -53,7 +53,8 @@ class Call:
 
     Args:
         trigger: What called, for the log.
-        explicit: Whether a person or an execution asks for it; what was taken back is tried again then.
+        explicit: Whether a person or an execution asks for it; what was taken back is tried again then, if
+            it is what the call is about, or the call is about none.
         version: ARN of the version that it is about; empty if it is about none.
         left: Seconds that it may still work.
     """
@@ -124,6 +125,8 @@ def _once(settings: Settings, call: Call, young: timedelta) -> Outcome:
     if choice.wanted is None:
         _prune(settings, seen, live, young)
         return _nothing_wanted(settings, choice, seen, live)
+    # who decides about another version does not ask for this one again
+    call = replace(call, explicit=call.explicit and call.version in ("", choice.wanted.arn))
     reconciliation = _Reconciliation(settings, call, choice, Target(settings, choice.wanted), seen)
     try:
         status, message = reconciliation.carry_out()

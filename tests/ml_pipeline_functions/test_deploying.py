@@ -115,6 +115,23 @@ def test_version_that_was_taken_back_is_tried_again_by_a_person_only(deploy: Dep
     assert len(plane.configs) == len(plane.models) == 1
 
 
+def test_decision_about_another_version_does_not_try_again_what_was_taken_back(
+    deploy: Deploy, plane: Plane
+) -> None:
+    # GIVEN a version that alarms took back, and a newer one that waits
+    deploy.live()
+    second = plane.register("Approved")
+    deploy({"model_package_arn": second})
+    deploy(plane.end(well=False))
+    third = plane.register("PendingManualApproval")
+    # WHEN the execution that registered the newer one calls, and when somebody rejects that one
+    for answer in (deploy({"model_package_arn": third}), deploy(plane.decide(third, "Rejected"))):
+        # THEN the one that was taken back is left alone
+        assert answer["status"] == "RolledBack"
+    # AND WHEN it is approved once more THEN it is tried again
+    assert deploy(plane.decide(second, "Approved"))["status"] == "Updating"
+
+
 def test_going_back_works_also_when_the_rejection_came_during_the_update(
     deploy: Deploy, plane: Plane
 ) -> None:

@@ -88,6 +88,27 @@ def test_silence_is_fine_for_errors_and_alarming_for_an_idle_endpoint(
     assert {alarm["TreatMissingData"] for alarm in found.values()} == {"notBreaching"}
 
 
+def test_an_endpoint_that_is_made_at_run_time_is_idle_only_while_it_has_instances(
+    stack: cdk.Stack, synthesised: Synthesised
+) -> None:
+    # GIVEN an endpoint that may not be there
+    watch(stack, made_at_run_time=True, thresholds=AlarmThresholds(idle_hours=6))
+    # WHEN its alarm on idleness is read
+    (idle,) = (
+        alarm["Properties"]
+        for alarm in synthesised().find_resources("AWS::CloudWatch::Alarm").values()
+        if "Metrics" in alarm["Properties"]
+    )
+    # THEN it compares requests with instances, and no data at all are fine
+    metrics = {
+        one["MetricStat"]["Metric"]["MetricName"]: one["MetricStat"]["Stat"]
+        for one in idle["Metrics"]
+        if "MetricStat" in one
+    }
+    assert metrics == {"CPUUtilization": "SampleCount", "Invocations": "Sum"}
+    assert (idle["TreatMissingData"], idle["EvaluationPeriods"]) == ("notBreaching", 6)
+
+
 def test_no_idle_alarm_when_there_is_to_be_none(stack: cdk.Stack, synthesised: Synthesised) -> None:
     watch(stack, thresholds=AlarmThresholds(idle_hours=None))
     assert ("Invocations", "Sum") not in alarms(synthesised())
