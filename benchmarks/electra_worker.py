@@ -87,7 +87,7 @@ def _latencies(predict: Predict, texts: list[str], requests: int) -> Sequence[fl
     for _ in range(3):
         predict(texts)
     found = []
-    for _ in range(max(requests, 10)):
+    for _ in range(max(requests, 8)):
         started = time.perf_counter()
         predict(texts)
         found.append((time.perf_counter() - started) * 1000)

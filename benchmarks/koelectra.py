@@ -21,7 +21,7 @@ SHAPES = ("small", "base")
 THREADS = (1, 2)
 ENGINES = ("torch", "onnx fp32", "onnx int8")
 # requests of one text in a process; slow shapes get fewer
-_REQUESTS = {"small": 200, "base": 60}
+_REQUESTS = {"small": 120, "base": 30}
 # int8 against torch, one text, one thread
 _FASTER = {"small": 3.0, "base": 4.0}
 _START_SECONDS = 1.0
