@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import batch, endpoint, model, on_demand, sandbox_start, sink, synth
+from benchmarks import batch, endpoint, koelectra, model, on_demand, sandbox_start, sink, synth
 from benchmarks.processes import ROOT, BenchmarkFailed
 from benchmarks.report import Figure, show, write
 
@@ -20,6 +20,7 @@ BENCHMARKS = {
     "on-demand": on_demand,
     "sink": sink,
     "batch": batch,
+    "koelectra": koelectra,
 }
 console = Console(stderr=True)
 
