@@ -6,9 +6,10 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +29,7 @@ class Figure:
         target: The figure to reach, or None; compared with `ratio` when `target_is_ratio`.
         at_most: Whether the target is an upper bound (else a lower one).
         target_is_ratio: Whether the target is meant for the ratio.
+        details: What it was computed from, for the JSON only.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Figure:
     target: float | None = None
     at_most: bool = True
     target_is_ratio: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def reached(self) -> bool | None:
@@ -113,7 +116,7 @@ def _target(figure: Figure) -> str:
         return ""
     sign = "<=" if figure.at_most else ">="
     return (
-        f"{sign} {figure.target:g} x"
+        f"{sign} {figure.target:.3g} x"
         if figure.target_is_ratio
         else f"{sign} {_number(figure.target, figure.unit)}"
     )
