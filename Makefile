@@ -34,10 +34,14 @@ test: setup lint ## everything: lint, types, unit, snapshots, compliance, end to
 	@$(PY) tools/setup_koelectra.py
 	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
 
-koelectra: setup ## export the workshop's transformer, or MODEL=directory, to OUTPUT=.cache/koelectra-model
+koelectra: setup ## export the workshop's transformer, or MODEL=directory, to OUTPUT=.cache/koelectra-model; deploy and ask it
 	@PYTHONPATH=model_code/shared $(PY) $(EXPORT) --check
 	@$(PY) tools/setup_koelectra.py
 	@PYTHONPATH=model_code/shared .cache/koelectra/bin/python $(EXPORT)
+	@$(PY) -m sandbox up --time-scale $(TIME_SCALE)
+	@$(PY) -m sandbox deploy realtime -c patterns.realtime.model=koelectra -c patterns.realtime.model.directory=$(OUTPUT)
+	@$(PY) -m sandbox run -- $(PY) -m client invoke realtime "불후의 명작입니다. 눈물이 앞을 가려요" \
+	  "저런...5점 만점에 1점 주기도 힘들어요."
 
 synth: setup ## write every template to cdk.out (ENV=dev or prod)
 	@.venv/bin/cdk synth --quiet -c env=$(ENV)

@@ -119,9 +119,10 @@ def load(environment: str, folder: Path, context: Mapping[str, object] | None = 
     def expanded(document: object) -> object:
         return named_models.expand(document, folder, lambda file: _parse(file, f"{folder.name}/{file.name}"))
 
-    # before, so that keys of a named model can be overridden; and after, for one that is named there
-    document = overrides.apply(expanded(_parse(path, where)), given, may_be_left_out=_is_own_key)
-    document = expanded(document)
+    # before and between, so that keys of a named model can be overridden, wherever it is named
+    document = expanded(_parse(path, where))
+    for part in overrides.outer_first(given):
+        document = expanded(overrides.apply(document, part, may_be_left_out=_is_own_key))
     try:
         return Configuration.model_validate(document)
     except pydantic.ValidationError as error:

@@ -61,6 +61,20 @@ def settings_in(context: Mapping[str, object], keys: Iterable[str]) -> Overrides
     return found
 
 
+def outer_first(overrides: Overrides) -> tuple[Overrides, Overrides]:
+    """The overrides in whose values others go, and the rest.
+
+    Args:
+        overrides: See `settings_in`.
+    """
+    outer = {
+        path: value
+        for path, value in overrides.items()
+        if any(len(other) > len(path) and other[: len(path)] == path for other in overrides)
+    }
+    return outer, {path: value for path, value in overrides.items() if path not in outer}
+
+
 def apply(document: Any, overrides: Overrides, *, may_be_left_out: Callable[[tuple[str, ...]], bool]) -> Any:
     """A copy of the document with the overrides in it.
 

@@ -78,6 +78,13 @@ def test_keys_of_a_named_model_can_be_changed(folder: Path) -> None:
     assert made.realtime.model.framework_version == "2.5.1"
 
 
+def test_a_model_is_named_and_changed_in_one_command(folder: Path) -> None:
+    context = {"patterns.realtime.model": "mine", "patterns.realtime.model.directory": "elsewhere"}
+    made: Any = load("dev", folder, context).patterns
+    assert made.realtime.model.directory == "elsewhere"
+    assert made.realtime.model.framework == "pytorch"
+
+
 def test_the_time_to_start_is_taken_over_unless_the_pattern_says_its_own(folder: Path) -> None:
     realtime = patterns(folder, realtime__model="mine").realtime
     needed = realtime.model.startup_timeout_seconds
