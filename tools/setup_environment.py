@@ -120,6 +120,18 @@ def install_python_packages() -> None:
         "install the Python packages",
         network="PyPI (or the index that uv is set up for)",
     )
+    # A package that aws-cdk-lib needs has a file of the same path, and uv installs in any order. As with pip,
+    # what is needed comes first and aws-cdk-lib has the last word; else jsii does not know some of its types.
+    (pinned,) = (
+        line.split()[0]
+        for line in (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
+        if line.startswith("aws-cdk-lib==")
+    )
+    call(
+        [*uv, "--no-deps", "--reinstall-package", "aws-cdk-lib", pinned],
+        "install aws-cdk-lib",
+        network="PyPI (or the index that uv is set up for)",
+    )
 
 
 def install_library() -> None:

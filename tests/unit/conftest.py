@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
-import aws_cdk.cloud_assembly_schema  # jsii looks for what Annotations answer, and does not always find it
 import pytest
 from aws_cdk import aws_sns as sns
 from aws_cdk.assertions import Template
