@@ -148,7 +148,12 @@ def test_a_shadow_sees_the_traffic_and_no_caller_sees_the_shadow(ab_test: Laptop
         )["Datapoints"]
         return sum(point["Sum"] for point in found)
 
-    assert wait_for("the shadow's metrics", lambda: failures() >= 100)
+    def told() -> bool:
+        # a copy that the shadow has no room for is dropped, as nobody waits for it
+        answered_by(ab_test, 10)
+        return failures() >= 100
+
+    assert wait_for("the shadow's metrics", told)
 
 
 def test_the_demo_shifts_compares_and_drops_the_loser(ab_test: Laptop) -> None:
