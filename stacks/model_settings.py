@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -50,6 +51,22 @@ def framework_image(framework: str, version: str, instance: InstanceType | None)
     else:
         processor = Processor.CPU
     return FRAMEWORKS[framework](version=version, processor=processor)
+
+
+@contextmanager
+def noted_image(findings: Findings, prefix: str, *, instance_key: str) -> Iterator[None]:
+    """Within it, what AWS's image has against an instance type is noted, and not raised.
+
+    Args:
+        findings: Where it is noted.
+        prefix: Where the section with the image is.
+        instance_key: Where the instance type is.
+    """
+    keys = {"version": f"{prefix}.framework_version", "processor": instance_key}
+    try:
+        yield
+    except InvalidConfiguration as error:
+        findings.found += [replace(found, field=keys.get(found.field, prefix)) for found in error.findings]
 
 
 class VpcSettings(Section):
@@ -156,13 +173,8 @@ class ContainerSettings(Section):
             instance: What the container will run on; None for no instances.
             instance_key: Where the instance type is.
         """
-        keys = {"version": f"{prefix}.framework_version", "processor": instance_key}
-        try:
+        with noted_image(findings, prefix, instance_key=instance_key):
             self.framework_image(instance)
-        except InvalidConfiguration as error:
-            findings.found += [
-                replace(found, field=keys.get(found.field, prefix)) for found in error.findings
-            ]
 
     def _artifact(self, root: Path) -> ModelArtifact | None:
         # an image of your own need not have AWS's handler program

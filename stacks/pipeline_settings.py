@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from sagemaker_serving.alarms import Severity
-from sagemaker_serving.errors import Findings, InvalidConfiguration
+from sagemaker_serving.errors import Findings
 from sagemaker_serving.images import FrameworkImage
 from sagemaker_serving.instances import InstanceType
 from sagemaker_serving.pipeline_monitoring import PipelineThresholds
 
-from .model_settings import framework_image
+from .model_settings import framework_image, noted_image
 from .schedule_settings import ScheduleSettings
 from .settings import Section
 
@@ -47,13 +46,8 @@ class JobSettings(Section):
             instance: What the endpoint runs on.
             instance_key: Where the instance type is.
         """
-        keys = {"version": f"{prefix}.framework_version", "processor": instance_key}
-        try:
+        with noted_image(findings, prefix, instance_key=instance_key):
             self.image(instance)
-        except InvalidConfiguration as error:
-            findings.found += [
-                replace(found, field=keys.get(found.field, prefix)) for found in error.findings
-            ]
 
 
 class StartSettings(Section):

@@ -9,6 +9,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
 
 from constructs import Construct
 
@@ -93,6 +94,18 @@ class AlarmFactory:
             missing=cloudwatch.TreatMissingData.NOT_BREACHING,
             text=f"[{severity}] {subject} of {self._name}: {at_least:g} or more",
         )
+
+    def letters(self, subject: str, queue: sqs.IQueue) -> None:
+        """An alarm as long as there is something in a dead-letter queue.
+
+        Args:
+            subject: What the letters are, for example ``lost starts``.
+            queue: The queue.
+        """
+        held = queue.metric_approximate_number_of_messages_visible(
+            period=cdk.Duration.minutes(5), statistic="Maximum"
+        )
+        self.once(subject, held, Severity.CRITICAL)
 
     def awake_for_nothing(
         self, instances: cloudwatch.Metric, processed: cloudwatch.Metric, hours: int

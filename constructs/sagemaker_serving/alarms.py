@@ -82,6 +82,25 @@ class AlarmWindow:
         findings.raise_if_any()
 
 
+def check_hours(findings: Findings, field: str, hours: int | None) -> None:
+    """Note a finding unless an alarm can wait for so many hours.
+
+    Args:
+        findings: Where to note it.
+        field: The argument that holds them.
+        hours: How many; None for no alarm.
+    """
+    if hours is not None:
+        check_integer(
+            findings,
+            field,
+            hours,
+            low=1,
+            high=MAX_IDLE_HOURS,
+            source="hours in 7 days, the longest alarm; CloudWatch API operation PutMetricAlarm",
+        )
+
+
 @dataclass(frozen=True)
 class AlarmThresholds:
     """When to raise an alarm, by severity; an empty mapping makes no alarm.
@@ -140,15 +159,7 @@ class AlarmThresholds:
                         f"the metric never exceeds {highest}",
                         f"give a number above 0, up to {highest}",
                     )
-        if self.idle_hours is not None:
-            check_integer(
-                findings,
-                "idle_hours",
-                self.idle_hours,
-                low=1,
-                high=MAX_IDLE_HOURS,
-                source="hours in 7 days, the longest alarm; CloudWatch API operation PutMetricAlarm",
-            )
+        check_hours(findings, "idle_hours", self.idle_hours)
         findings.raise_if_any()
 
     def as_warnings(self) -> AlarmThresholds:

@@ -13,14 +13,13 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from .alarm_factory import AlarmFactory
-from .alarms import HOUR_SECONDS, MAX_IDLE_HOURS, AlarmWindow, Severity
+from .alarms import HOUR_SECONDS, AlarmWindow, Severity, check_hours
 from .batch_functions import NAMESPACE
 from .errors import Findings
-from .limits import check_integer, check_number
+from .limits import check_number
+from .metrics import metric
 from .transform_workflow import TransformWorkflow
 from .widgets import graph
-
-_LETTERS_PERIOD = cdk.Duration.minutes(5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +50,7 @@ class BatchThresholds:
                 check_number(
                     findings, f"{name}[{severity}]", value, above=0, source="an alarm that can be raised"
                 )
-        if self.silent_hours is not None:
-            check_integer(
-                findings,
-                "silent_hours",
-                self.silent_hours,
-                low=1,
-                high=MAX_IDLE_HOURS,
-                source="CloudWatch API operation PutMetricAlarm: 7 days",
-            )
+        check_hours(findings, "silent_hours", self.silent_hours)
         findings.raise_if_any()
 
 
@@ -82,23 +73,23 @@ class BatchMetrics:
             outcome: ``Started``, ``Succeeded``, ``Failed``, ``TimedOut`` or ``Aborted``.
             period: One data point.
         """
-        return _metric("AWS/States", f"Executions{outcome}", self._machine, "Sum", period)
+        return metric("AWS/States", f"Executions{outcome}", self._machine, "Sum", period)
 
     def execution_time(self, *, period: cdk.Duration | None = None) -> cloudwatch.Metric:
         """From start to end (milliseconds, maximum; default over a minute)."""
-        return _metric("AWS/States", "ExecutionTime", self._machine, "Maximum", period)
+        return metric("AWS/States", "ExecutionTime", self._machine, "Maximum", period)
 
     def landed(self, *, period: cdk.Duration | None = None) -> cloudwatch.Metric:
         """Rows that were written (count, sum; default over a minute)."""
-        return _metric(NAMESPACE, "LandedRecords", self._workflow, "Sum", period)
+        return metric(NAMESPACE, "LandedRecords", self._workflow, "Sum", period)
 
     def quarantined(self, *, period: cdk.Duration | None = None) -> cloudwatch.Metric:
         """Rows that were set aside (count, sum; default over a minute)."""
-        return _metric(NAMESPACE, "QuarantinedRecords", self._workflow, "Sum", period)
+        return metric(NAMESPACE, "QuarantinedRecords", self._workflow, "Sum", period)
 
     def sink_lag(self, *, period: cdk.Duration | None = None) -> cloudwatch.Metric:
         """From the end of a transform job until its rows were counted in the sink (seconds, maximum)."""
-        return _metric(NAMESPACE, "SinkLagSeconds", self._workflow, "Maximum", period)
+        return metric(NAMESPACE, "SinkLagSeconds", self._workflow, "Maximum", period)
 
 
 class BatchMonitoring(Construct):
@@ -140,10 +131,7 @@ class BatchMonitoring(Construct):
             "quarantined records", metrics.quarantined(), limits.quarantined_records, text="{:g} records"
         )
         for name, queue in dead_letters.items():
-            letters = queue.metric_approximate_number_of_messages_visible(
-                period=_LETTERS_PERIOD, statistic="Maximum"
-            )
-            factory.once(f"dead letters of the {name}", letters, Severity.CRITICAL)
+            factory.letters(f"dead letters of the {name}", queue)
         if limits.silent_hours is not None:
             hourly = metrics.executions("Succeeded", period=cdk.Duration.seconds(HOUR_SECONDS))
             factory.silent("successful execution", hourly, limits.silent_hours)
@@ -171,15 +159,3 @@ class BatchMonitoring(Construct):
                 graph("Sink lag (seconds)", [metrics.sink_lag()], width=12),
             ],
         ]
-
-
-def _metric(
-    namespace: str, name: str, dimensions: dict[str, str], statistic: str, period: cdk.Duration | None
-) -> cloudwatch.Metric:
-    return cloudwatch.Metric(
-        namespace=namespace,
-        metric_name=name,
-        dimensions_map=dimensions,
-        statistic=statistic,
-        period=period or cdk.Duration.minutes(1),
-    )

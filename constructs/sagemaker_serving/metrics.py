@@ -17,6 +17,31 @@ PUBLISHING_PERIOD_SECONDS = 60
 """SageMaker publishes endpoint metrics once a minute; a shorter period has gaps."""
 
 
+def metric(
+    namespace: str,
+    name: str,
+    dimensions: Mapping[str, str],
+    statistic: str,
+    period: cdk.Duration | None = None,
+) -> cloudwatch.Metric:
+    """A metric.
+
+    Args:
+        namespace: Who publishes it.
+        name: Its name.
+        dimensions: What it is of.
+        statistic: For example ``Sum``.
+        period: One data point. Default a minute.
+    """
+    return cloudwatch.Metric(
+        namespace=namespace,
+        metric_name=name,
+        dimensions_map=dict(dimensions),
+        statistic=statistic,
+        period=period or cdk.Duration.minutes(1),
+    )
+
+
 class _Labelled:
     """Metrics with the same dimensions and the same beginning of their labels."""
 

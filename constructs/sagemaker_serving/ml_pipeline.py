@@ -63,6 +63,12 @@ class MlPipeline(Construct):
         removal_policy: What becomes of the group when the stack is removed. A group that has versions
             cannot be removed.
 
+    Attributes:
+        name: As given.
+        group_name: As given.
+        pipeline: The underlying resource.
+        group: The model package group.
+
     Raises:
         InvalidConfiguration: A name is not legal, or anything is wrong with the definition.
     """
@@ -84,7 +90,8 @@ class MlPipeline(Construct):
     ) -> None:
         super().__init__(scope, id_)
         _check_names(self.node.path, name, model_package_group_name)
-        self._name, self._bucket, self._key = name, bucket, key
+        self.name, self.group_name = name, model_package_group_name
+        self._bucket, self._key = bucket, key
         self._image = image.bind(self, architecture=Architecture.X86_64)
         self.group = sagemaker.CfnModelPackageGroup(
             self, "Group", model_package_group_name=model_package_group_name
@@ -137,7 +144,12 @@ class MlPipeline(Construct):
     @property
     def pipeline_arn(self) -> str:
         """The pipeline's ARN, known at deployment."""
-        return sagemaker_arn(f"pipeline/{self._name}")
+        return sagemaker_arn(f"pipeline/{self.name}")
+
+    @property
+    def executions_arn(self) -> str:
+        """All executions of the pipeline, with a wildcard."""
+        return f"{self.pipeline_arn}/execution/*"
 
     def _job_role(
         self, duty: str, *, reads: Sequence[str], writes: Sequence[str]

@@ -13,11 +13,12 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from .alarm_factory import AlarmFactory
-from .alarms import HOUR_SECONDS, MAX_IDLE_HOURS, AlarmWindow, Severity
+from .alarms import HOUR_SECONDS, AlarmWindow, Severity, check_hours
 from .errors import Findings
 from .event_calls import call_on_events
 from .event_messages import SOURCE, STEP_CHANGE
-from .limits import check_integer, check_number
+from .limits import check_number
+from .metrics import metric
 from .ml_pipeline import RESULTS, MlPipeline
 from .naming import stable_name
 from .registry_permissions import NO_RESOURCE, sagemaker_arn
@@ -33,7 +34,7 @@ PIPELINES_NAMESPACE = "AWS/Sagemaker/ModelBuildingPipeline"
 
 EVALUATION_STEP = "Evaluate"
 
-_LETTERS_PERIOD = cdk.Duration.minutes(5)
+_CALLS_PERIOD = cdk.Duration.minutes(5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,15 +62,7 @@ class PipelineThresholds:
             named = f"accuracy_drop[{severity}]"
             if check_number(findings, named, value, above=0, source="an alarm that can be raised"):
                 findings.require(value <= 1, named, value, "is a share, at most 1", "write 0.02 for 2 %")
-        if self.silent_hours is not None:
-            check_integer(
-                findings,
-                "silent_hours",
-                self.silent_hours,
-                low=1,
-                high=MAX_IDLE_HOURS,
-                source="CloudWatch API operation PutMetricAlarm: 7 days",
-            )
+        check_hours(findings, "silent_hours", self.silent_hours)
         findings.raise_if_any()
 
 
@@ -106,10 +99,10 @@ class PipelineMetrics:
 
     def _own(self, name: str, statistic: str, period: cdk.Duration | None) -> cloudwatch.Metric:
         dimensions = {"PipelineName": self._name}
-        return _metric(PIPELINES_NAMESPACE, name, dimensions, statistic, period)
+        return metric(PIPELINES_NAMESPACE, name, dimensions, statistic, period)
 
     def _published(self, name: str, statistic: str, period: cdk.Duration | None) -> cloudwatch.Metric:
-        return _metric(NAMESPACE, name, {"Pipeline": self._name}, statistic, period)
+        return metric(NAMESPACE, name, {"Pipeline": self._name}, statistic, period)
 
 
 class PipelineMonitoring(Construct):
@@ -117,7 +110,6 @@ class PipelineMonitoring(Construct):
 
     Args:
         pipeline: What is watched.
-        pipeline_name: Its name, a plain text.
         bucket: Has the evaluations, in the folder ``results/``.
         functions: The pattern's functions by what they are for; a call that fails raises an alarm.
         dead_letters: Queues of what calls them, by what they are about.
@@ -139,7 +131,6 @@ class PipelineMonitoring(Construct):
         id_: str,
         *,
         pipeline: MlPipeline,
-        pipeline_name: str,
         bucket: DataBucket,
         functions: Mapping[str, ZipFunction],
         dead_letters: Mapping[str, DeadLetterQueue],
@@ -151,23 +142,20 @@ class PipelineMonitoring(Construct):
     ) -> None:
         super().__init__(scope, id_)
         limits = thresholds or PipelineThresholds()
-        self.metrics = PipelineMetrics(pipeline_name)
+        self.metrics = PipelineMetrics(pipeline.name)
         letters = DeadLetterQueue(self, "DeadLetters", key=key, has_owner=True)
-        accuracy = self._accuracy(pipeline, pipeline_name, bucket, code, key, retention, letters)
+        accuracy = self._accuracy(pipeline, bucket, code, key, retention, letters)
         factory = AlarmFactory(
             # what happens once an execution is a single data point
-            self, name=pipeline_name, stem="Pipeline", window=AlarmWindow(evaluation_periods=1), topic=topic
+            self, name=pipeline.name, stem="Pipeline", window=AlarmWindow(evaluation_periods=1), topic=topic
         )  # fmt: skip
         factory.once("failed executions", self.metrics.executions("Failed"), Severity.CRITICAL)
         factory.over("drop of accuracy", self.metrics.accuracy_drop(), limits.accuracy_drop, text="{:g}")
         for name, function in {**functions, "accuracy": accuracy}.items():
-            failed = function.function.metric_errors(period=_LETTERS_PERIOD, statistic="Sum")
+            failed = function.function.metric_errors(period=_CALLS_PERIOD, statistic="Sum")
             factory.once(f"failed calls of the {name} function", failed, Severity.WARNING)
         for name, queue in {**dead_letters, "accuracy": letters}.items():
-            lost = queue.metric_approximate_number_of_messages_visible(
-                period=_LETTERS_PERIOD, statistic="Maximum"
-            )
-            factory.once(f"lost events of the {name} function", lost, Severity.CRITICAL)
+            factory.letters(f"lost events of the {name} function", queue)
         if limits.silent_hours is not None:
             hourly = self.metrics.executions("Succeeded", period=cdk.Duration.seconds(HOUR_SECONDS))
             factory.silent("successful execution", hourly, limits.silent_hours)
@@ -175,33 +163,33 @@ class PipelineMonitoring(Construct):
         self.dashboard = cloudwatch.Dashboard(
             self,
             "Dashboard",
-            dashboard_name=f"{pipeline_name}-executions",
+            dashboard_name=f"{pipeline.name}-executions",
             widgets=self._rows([*functions.values(), accuracy]),
         )
 
     def _accuracy(
         self,
         pipeline: MlPipeline,
-        pipeline_name: str,
         bucket: DataBucket,
         code: Path,
         key: EncryptionKey,
         retention: Retention,
         letters: DeadLetterQueue,
     ) -> ZipFunction:
-        own = sagemaker_arn(f"pipeline/{pipeline_name}")
-        executions, jobs = f"{own}/execution/*", sagemaker_arn("processing-job/pipelines-*")
+        executions, jobs = pipeline.executions_arn, sagemaker_arn("processing-job/pipelines-*")
         evaluations = bucket.arn_for_objects(f"{RESULTS}/*")
         function = ZipFunction(
             self,
             "Accuracy",
-            function_name=stable_name(pipeline_name, "accuracy"),
+            function_name=stable_name(pipeline.name, "accuracy"),
             code=code,
             handler="accuracy.handler",
-            environment={"PIPELINE_NAME": pipeline_name, "METRICS_NAMESPACE": NAMESPACE},
+            environment={"PIPELINE_NAME": pipeline.name, "METRICS_NAMESPACE": NAMESPACE},
             statements=[
                 iam.PolicyStatement(
-                    sid="LookAtExecutions", actions=["sagemaker:ListPipelineExecutions"], resources=[own]
+                    sid="LookAtExecutions",
+                    actions=["sagemaker:ListPipelineExecutions"],
+                    resources=[pipeline.pipeline_arn],
                 ),
                 iam.PolicyStatement(
                     sid="LookAtSteps",
@@ -234,7 +222,7 @@ class PipelineMonitoring(Construct):
         rule = call_on_events(
             self,
             "Evaluated",
-            description=f"Publishes the accuracy that {pipeline_name} has evaluated",
+            description=f"Publishes the accuracy that {pipeline.name} has evaluated",
             pattern={
                 "source": [SOURCE],
                 "detail-type": [STEP_CHANGE],
@@ -262,15 +250,3 @@ class PipelineMonitoring(Construct):
             ],
             [graph("Failed calls", [each.function.metric_errors() for each in functions], width=24)],
         ]
-
-
-def _metric(
-    namespace: str, name: str, dimensions: dict[str, str], statistic: str, period: cdk.Duration | None
-) -> cloudwatch.Metric:
-    return cloudwatch.Metric(
-        namespace=namespace,
-        metric_name=name,
-        dimensions_map=dimensions,
-        statistic=statistic,
-        period=period or cdk.Duration.minutes(1),
-    )

@@ -15,8 +15,6 @@ class PipelineNotifications(EventMessages):
 
     Args:
         pipeline: The pipeline.
-        pipeline_name: Its name, a plain text.
-        model_package_group_name: The group that it registers to, a plain text.
         endpoint_name: The endpoint that follows the group.
         topic: Where messages go.
     """
@@ -27,12 +25,10 @@ class PipelineNotifications(EventMessages):
         id_: str,
         *,
         pipeline: MlPipeline,
-        pipeline_name: str,
-        model_package_group_name: str,
         endpoint_name: str,
         topic: AlarmTopic,
     ) -> None:
-        super().__init__(scope, id_, subject=pipeline_name, topic=topic)
+        super().__init__(scope, id_, subject=pipeline.name, topic=topic)
         self.tell(
             "ExecutionFails",
             about="Executions",
@@ -42,7 +38,7 @@ class PipelineNotifications(EventMessages):
                 "currentPipelineExecutionStatus": ["Failed"],
             },
             paths={"execution": "pipelineExecutionArn"},
-            text=f"An execution of {pipeline_name} failed: <execution> (<time>) Its steps tell why: "
+            text=f"An execution of {pipeline.name} failed: <execution> (<time>) Its steps tell why: "
             "ListPipelineExecutionSteps, or client pipeline watch.",
         )
         self.tell(
@@ -50,7 +46,7 @@ class PipelineNotifications(EventMessages):
             about="Versions",
             detail_type=PACKAGE_CHANGE,
             detail={
-                "ModelPackageGroupName": [model_package_group_name],
+                "ModelPackageGroupName": [pipeline.group_name],
                 "ModelApprovalStatus": ["PendingManualApproval"],
             },
             paths={"version": "ModelPackageArn"},

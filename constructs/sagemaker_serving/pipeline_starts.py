@@ -13,7 +13,6 @@ from constructs import Construct
 from .event_calls import call_on_events
 from .ml_pipeline import RAW, MlPipeline
 from .naming import stable_name
-from .registry_permissions import sagemaker_arn
 from .schedules import Schedule, start_by_schedule
 from .storage import DataBucket, DeadLetterQueue, EncryptionKey, Retention
 from .zip_function import ZipFunction
@@ -28,7 +27,6 @@ class PipelineStarts(Construct):
 
     Args:
         pipeline: What starts.
-        pipeline_name: Its name, a plain text.
         bucket: Has the folder ``raw/``.
         on_new_data: Whether a marker starts an execution.
         schedule: When the newest folder is looked for. Default: never.
@@ -37,7 +35,7 @@ class PipelineStarts(Construct):
         retention: How long logs are kept.
 
     Attributes:
-        function: The function, named ``<pipeline_name>-start``.
+        function: The function, named ``<name of the pipeline>-start``.
         dead_letters: Starts that failed.
     """
 
@@ -47,7 +45,6 @@ class PipelineStarts(Construct):
         id_: str,
         *,
         pipeline: MlPipeline,
-        pipeline_name: str,
         bucket: DataBucket,
         on_new_data: bool,
         schedule: Schedule | None = None,
@@ -57,16 +54,14 @@ class PipelineStarts(Construct):
     ) -> None:
         super().__init__(scope, id_)
         self.dead_letters = DeadLetterQueue(self, "DeadLetters", key=key, has_owner=True)
-        own = sagemaker_arn(f"pipeline/{pipeline_name}")
-        executions = f"{own}/execution/*"
         self.function = ZipFunction(
             self,
             "Function",
-            function_name=stable_name(pipeline_name, "start"),
+            function_name=stable_name(pipeline.name, "start"),
             code=code,
             handler="start.handler",
             environment={
-                "PIPELINE_NAME": pipeline_name,
+                "PIPELINE_NAME": pipeline.name,
                 "BUCKET": bucket.bucket_name,
                 "RAW_PREFIX": f"{RAW}/",
             },
@@ -78,12 +73,12 @@ class PipelineStarts(Construct):
                         "sagemaker:ListPipelineExecutions",
                         "sagemaker:StartPipelineExecution",
                     ],
-                    resources=[own],
+                    resources=[pipeline.pipeline_arn],
                 ),
                 iam.PolicyStatement(
                     sid="SeeWhatWasDone",
                     actions=["sagemaker:ListPipelineParametersForExecution"],
-                    resources=[executions],
+                    resources=[pipeline.executions_arn],
                 ),
                 iam.PolicyStatement(
                     sid="LookForFolders",
@@ -92,7 +87,7 @@ class PipelineStarts(Construct):
                     conditions={"StringLike": {"s3:prefix": f"{RAW}/*"}},
                 ),
             ],
-            wildcards={executions: "SageMaker names the executions of this one pipeline."},
+            wildcards={pipeline.executions_arn: "SageMaker names the executions of this one pipeline."},
             memory_mb=256,
             timeout=cdk.Duration.minutes(2),
             key=key,
@@ -100,12 +95,12 @@ class PipelineStarts(Construct):
             dead_letters=self.dead_letters,
         )
         if on_new_data:
-            self._on_new_data(pipeline, pipeline_name, bucket, key)
+            self._on_new_data(pipeline, bucket, key)
         if schedule is not None:
             start_by_schedule(
                 self,
                 schedule,
-                what=pipeline_name,
+                what=pipeline.name,
                 arn=self.function.function.function_arn,
                 permission=self.function.invoke_statement,
                 text=json.dumps({"trigger": "schedule"}),
@@ -113,14 +108,12 @@ class PipelineStarts(Construct):
                 key=key,
             ).node.add_dependency(pipeline.pipeline)
 
-    def _on_new_data(
-        self, pipeline: MlPipeline, pipeline_name: str, bucket: DataBucket, key: EncryptionKey
-    ) -> None:
+    def _on_new_data(self, pipeline: MlPipeline, bucket: DataBucket, key: EncryptionKey) -> None:
         bucket.send_events()
         rule = call_on_events(
             self,
             "NewData",
-            description=f"Starts {pipeline_name} when a folder of data is complete",
+            description=f"Starts {pipeline.name} when a folder of data is complete",
             pattern={
                 "source": ["aws.s3"],
                 "detail-type": ["Object Created"],
