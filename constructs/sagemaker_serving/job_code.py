@@ -124,14 +124,13 @@ def _scripts(where: str, directories: Sequence[Path], leave_out: Collection[str]
     )
     findings.raise_if_any()
     first, *others = directories
+
+    def script(path: tuple[str, ...]) -> str | None:
+        (*folders, name) = path
+        return name if name.endswith(".py") and not folders and name not in leave_out else None
+
     with reporting(first):
-        # READMEs and the like are no scripts, and may well have the same name
-        files = gather(findings, first, others, place=lambda path: "/".join(path))
-    scripts = [
-        file
-        for file in files
-        if file.name.endswith(".py") and "/" not in file.name and file.name not in leave_out
-    ]
+        scripts = gather(findings, first, others, place=script)
     findings.require(
         bool(scripts),
         "directories",

@@ -37,7 +37,7 @@ def gather(
     directory: Path,
     shared: Sequence[Path] = (),
     *,
-    place: Callable[[tuple[str, ...]], str] = "/".join,
+    place: Callable[[tuple[str, ...]], str | None] = "/".join,
 ) -> list[SourceFile]:
     """The files of a directory, and of folders that it shares with others, in the order of their new names.
 
@@ -48,7 +48,7 @@ def gather(
         findings: Where to note what cannot be taken.
         directory: The directory.
         shared: Folders with files that several directories use. Default: none.
-        place: Path in its folder to the new name. Default: the same.
+        place: Path in its folder to the new name, or to None for a file that is left out. Default: the same.
 
     Raises:
         InvalidConfiguration: The directory cannot be used at all.
@@ -171,12 +171,14 @@ def _is_utf8(name: str) -> bool:
 def _placed(
     findings: Findings,
     found: Iterable[tuple[str, Path, tuple[str, ...]]],
-    place: Callable[[tuple[str, ...]], str],
+    place: Callable[[tuple[str, ...]], str | None],
 ) -> list[SourceFile]:
     """Where each file (field, folder, path in the folder) goes."""
     by_name: dict[str, SourceFile] = {}
     for field, folder, path in found:
         name = place(path)
+        if name is None:
+            continue
         source = folder.joinpath(*path)
         first = by_name.get(name)
         unique = findings.require(

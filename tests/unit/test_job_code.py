@@ -56,6 +56,7 @@ def test_the_version_is_that_of_the_scripts_alone(stack: cdk.Stack, tmp_path: Pa
     jobs = scripts(tmp_path / "jobs", train="a", definition="b")
     shared = scripts(tmp_path / "shared", words="c")
     (jobs / "MODEL_CARD.md").write_text("card", encoding="utf-8")
+    (shared / "MODEL_CARD.md").write_text("a card of the same name", encoding="utf-8")
     version = code(stack, [jobs, shared], leave_out=["definition.py"]).version
     assert len(version) == 16
 
