@@ -165,7 +165,7 @@ def demo_ml_pipeline(connection: Connection, deployed: DeployedPattern) -> Train
     now = serving(connection, deployed)
     return Trained(
         (first, again, refused),
-        list_versions(connection, deployed),
+        list_versions(connection, deployed, evaluated=True),
         now,
         _labels(connection, deployed) if now.status == "InService" else [],
         reviews,

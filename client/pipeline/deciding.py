@@ -16,6 +16,7 @@ from client.pipeline.versions import (
     WAITING,
     Serving,
     Version,
+    describe,
     find_version,
     list_versions,
     same_model,
@@ -103,14 +104,14 @@ def approve(
     """
     versions = list_versions(connection, deployed)
     if given:
-        return _decide(connection, deployed, find_version(versions, given), APPROVED, because)
+        return _decide(connection, deployed, versions, find_version(versions, given), APPROVED, because)
     waiting = [one for one in versions if one.approval == WAITING]
     if not waiting:
         raise UserError(
             "No version waits for approval",
             f"See what there is: {client_command('pipeline versions', in_sandbox=connection.is_sandbox)}",
         )
-    return _decide(connection, deployed, waiting[0], APPROVED, because)
+    return _decide(connection, deployed, versions, waiting[0], APPROVED, because)
 
 
 def reject(
@@ -130,10 +131,10 @@ def reject(
     """
     versions = list_versions(connection, deployed)
     if given:
-        return _decide(connection, deployed, find_version(versions, given), REJECTED, because)
+        return _decide(connection, deployed, versions, find_version(versions, given), REJECTED, because)
     goal, live = wanted(versions), serving(connection, deployed)
     if goal is not None and same_model(versions, live.arn, goal.arn):
-        return _decide(connection, deployed, goal, REJECTED, because)
+        return _decide(connection, deployed, versions, goal, REJECTED, because)
     if not live.arn:
         raise UserError("No version serves, so there is none to reject", "Name one: pipeline reject VERSION")
     if goal is not None:
@@ -149,11 +150,16 @@ def reject(
                 for command, what in words.items()
             ),
         )
-    return _decide(connection, deployed, find_version(versions, live.arn), REJECTED, because)
+    return _decide(connection, deployed, versions, find_version(versions, live.arn), REJECTED, because)
 
 
 def _decide(
-    connection: Connection, deployed: DeployedPattern, version: Version, status: str, because: str
+    connection: Connection,
+    deployed: DeployedPattern,
+    versions: Sequence[Version],
+    version: Version,
+    status: str,
+    because: str,
 ) -> Decision:
     if len(because) > _MAX_DESCRIPTION:
         raise UserError(f"The reason has {len(because)} characters; at most {_MAX_DESCRIPTION} are kept")
@@ -164,8 +170,9 @@ def _decide(
         connection.client("sagemaker").update_model_package(
             ModelPackageArn=version.arn, ModelApprovalStatus=status, **said
         )
-    versions = list_versions(connection, deployed)
-    return Decision(find_version(versions, version.arn), versions, before, wanted(versions))
+    decided = describe(connection, version.arn, evaluated=True)
+    now = [decided if one.arn == decided.arn else one for one in versions]
+    return Decision(decided, now, before, wanted(now))
 
 
 def follow(

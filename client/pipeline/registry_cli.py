@@ -86,7 +86,7 @@ def versions(as_json: Json = False, pattern: Pattern = DEFAULT_PATTERN, stack: S
 
     connection = Connection()
     deployed = find_pattern(connection, pattern, stack)
-    found, now = list_versions(connection, deployed), serving(connection, deployed)
+    found, now = list_versions(connection, deployed, evaluated=True), serving(connection, deployed)
     if as_json:
         print_json({"versions": [one.as_dict() for one in found], "serving": now.as_dict()})
     else:

@@ -9,7 +9,7 @@ from typing import Any
 from client.commands import client_command
 from client.connection import Connection
 from client.patterns import DeployedPattern
-from client.pipeline.versions import WAITING, Version, list_versions, same_model, serving, wanted
+from client.pipeline.versions import WAITING, Listed, describe, list_group, same_model, serving, wanted
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,13 @@ class RegistryStatus:
 
 def registry_status(connection: Connection, deployed: DeployedPattern) -> RegistryStatus:
     """Ask SageMaker about a pattern that has a model package group."""
-    versions, now = list_versions(connection, deployed), serving(connection, deployed)
+    versions, now = list_group(connection, deployed), serving(connection, deployed)
     numbers = {one.arn: one.number for one in versions}
     goal = wanted(versions)
-    agrees = goal is None or now.is_busy or same_model(versions, now.arn, goal.arn)
+    agrees = goal is None or now.is_busy or now.arn == goal.arn
+    if not agrees and goal is not None and now.arn in numbers:
+        compared = [describe(connection, arn) for arn in (now.arn, goal.arn)]
+        agrees = same_model(compared, now.arn, goal.arn)
     listed = connection.client("sagemaker").list_pipeline_executions(
         PipelineName=deployed.outputs["PipelineName"],
         SortBy="CreationTime",
@@ -90,7 +93,7 @@ def registry_problems(registry: RegistryStatus) -> list[str]:
     ]
 
 
-def _advice(versions: Sequence[Version], *, in_sandbox: bool) -> str:
+def _advice(versions: Sequence[Listed], *, in_sandbox: bool) -> str:
     if any(one.approval == WAITING for one in versions):
         return f"approve a version: {client_command('pipeline approve --wait', in_sandbox=in_sandbox)}"
     send = client_command("pipeline send FILE --folder NAME", in_sandbox=in_sandbox)

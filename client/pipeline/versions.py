@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -28,24 +28,36 @@ _ACCURACY = ("binary_classification_metrics", "accuracy", "value")
 
 
 @dataclass(frozen=True)
-class Version:
-    """A version of the model.
+class Listed:
+    """What a list tells of a version of the model.
 
     Args:
         number: ModelPackageVersion.
         arn: ModelPackageArn.
         approval: ModelApprovalStatus.
+    """
+
+    number: int
+    arn: str
+    approval: str
+
+
+ListedT = TypeVar("ListedT", bound=Listed)
+
+
+@dataclass(frozen=True)
+class Version(Listed):
+    """A version of the model.
+
+    Args:
         created: When it was registered.
-        accuracy: Of the evaluation that it was registered with, 0 to 1; None if that cannot be read.
+        accuracy: Of the evaluation that it was registered with, 0 to 1; None if it was not read.
         data: The folder of raw data that it was made of; empty if that is not known.
         execution: ARN of the execution that registered it; empty if that is not known.
         because: What was said when it was approved or rejected.
         model: What a container of it runs: versions with the same are the same model.
     """
 
-    number: int
-    arn: str
-    approval: str
     created: datetime
     accuracy: float | None
     data: str
@@ -103,20 +115,40 @@ class Serving:
         }
 
 
-def list_versions(connection: Connection, deployed: DeployedPattern) -> list[Version]:
-    """All versions, the newest first.
+def list_group(connection: Connection, deployed: DeployedPattern) -> list[Listed]:
+    """What a list of the group tells of its versions, the newest first.
 
     Raises:
         UserError: The stack names no group.
     """
     client, group = connection.client("sagemaker"), _output(deployed, "ModelPackageGroupName")
     pages = client.get_paginator("list_model_packages").paginate(ModelPackageGroupName=group)
-    arns = [one["ModelPackageArn"] for page in pages for one in page["ModelPackageSummaryList"]]
-    return sorted((describe(connection, arn) for arn in arns), key=lambda one: -one.number)
+    found = [
+        Listed(one["ModelPackageVersion"], one["ModelPackageArn"], one["ModelApprovalStatus"])
+        for page in pages
+        for one in page["ModelPackageSummaryList"]
+    ]
+    return sorted(found, key=lambda one: -one.number)
 
 
-def describe(connection: Connection, arn: str) -> Version:
-    """One version."""
+def list_versions(
+    connection: Connection, deployed: DeployedPattern, *, evaluated: bool = False
+) -> list[Version]:
+    """All versions, the newest first: a call for each.
+
+    Args:
+        connection: Where.
+        deployed: The pattern.
+        evaluated: Whether their evaluations are read, too: a call more for each.
+
+    Raises:
+        UserError: The stack names no group.
+    """
+    return [describe(connection, one.arn, evaluated=evaluated) for one in list_group(connection, deployed)]
+
+
+def describe(connection: Connection, arn: str, *, evaluated: bool = False) -> Version:
+    """One version; see `list_versions`."""
     found = connection.client("sagemaker").describe_model_package(ModelPackageName=arn)
     metadata = found.get("CustomerMetadataProperties", {})
     return Version(
@@ -124,7 +156,7 @@ def describe(connection: Connection, arn: str) -> Version:
         arn=arn,
         approval=found["ModelApprovalStatus"],
         created=found["CreationTime"],
-        accuracy=_accuracy(connection, found),
+        accuracy=_accuracy(connection, found) if evaluated else None,
         data=metadata.get("InputData", ""),
         execution=metadata.get("PipelineExecution", ""),
         because=found.get("ApprovalDescription", ""),
@@ -132,7 +164,7 @@ def describe(connection: Connection, arn: str) -> Version:
     )
 
 
-def wanted(versions: Sequence[Version]) -> Version | None:
+def wanted(versions: Sequence[ListedT]) -> ListedT | None:
     """The version that the endpoint is to serve: the newest that is approved; None if none is."""
     return max(
         (one for one in versions if one.approval == APPROVED), key=lambda one: one.number, default=None
