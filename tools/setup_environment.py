@@ -55,7 +55,11 @@ def main() -> int:
         return 1
     steps: list[tuple[str, Sequence[str], Callable[[], None]]] = [
         ("virtual environment", [], make_venv),
-        ("Python packages", ["requirements.txt", "requirements-dev.txt"], install_python_packages),
+        (
+            "Python packages",
+            ["requirements.txt", "requirements-dev.txt", "tools/setup_environment.py"],
+            install_python_packages,
+        ),
         ("constructs library", ["pyproject.toml"], install_library),
         ("CDK CLI", ["package.json", "package-lock.json"], install_node_packages),
         ("cdk launcher", ["tools/setup_environment.py", "requirements.txt"], write_launcher),

@@ -12,6 +12,7 @@ import pytest
 
 from sandbox import supervisor
 from sandbox.home import Home, State
+from tests.sandbox_process.live import Live
 
 T = TypeVar("T")
 
@@ -65,3 +66,11 @@ def sandbox_home(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[
 def sandbox(sandbox_home: Path) -> State:
     """A started sandbox."""
     return supervisor.require_running(Home(sandbox_home))
+
+
+@pytest.fixture(scope="module")
+def live(sandbox: State) -> Iterator[Live]:
+    """The shared sandbox, as a client sees it; what a module made stays until its end."""
+    live = Live(sandbox)
+    yield live
+    live.close()

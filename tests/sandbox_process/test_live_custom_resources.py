@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from sandbox.home import State
 from sandbox.store import Params
 from tests.sandbox_process.live import Live, Queue
 
@@ -39,13 +37,6 @@ def handler(event, context):
     urllib.request.urlopen(request)
 """
 SETTLED = ("_COMPLETE", "_FAILED")
-
-
-@pytest.fixture(scope="module")
-def live(sandbox: State) -> Iterator[Live]:
-    live = Live(sandbox)
-    yield live
-    live.close()
 
 
 class Stack:

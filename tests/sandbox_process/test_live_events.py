@@ -7,13 +7,10 @@ import json
 import time
 import uuid
 import zipfile
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
-from sandbox.home import ACCOUNT, REGION, State
+from sandbox.home import ACCOUNT, REGION
 from sandbox.store import Params
 from tests.sandbox_process.live import IMAGE, ROLE, Live
 
@@ -27,13 +24,6 @@ def handler(event, context):
         raise ValueError("the event is bad")
     return {"seen": event}
 """
-
-
-@pytest.fixture(scope="module")
-def live(sandbox: State) -> Iterator[Live]:
-    live = Live(sandbox)
-    yield live
-    live.close()
 
 
 class Letters:

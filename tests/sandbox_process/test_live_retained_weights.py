@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-from sandbox.home import State
 from tests.sandbox_process.live import IMAGE, ROLE, SAYS, Live, Load
 
 STACK, ENDPOINT = "Weighted", "weighted"
 KEEP = {"RetainAllVariantProperties": True}
 KEEP_COUNTS_ONLY = KEEP | {"ExcludeRetainedVariantProperties": [{"VariantPropertyType": "DesiredWeight"}]}
-
-
-@pytest.fixture(scope="module")
-def live(sandbox: State) -> Iterator[Live]:
-    live = Live(sandbox)
-    yield live
-    live.close()
 
 
 def test_a_later_deploy_keeps_shifted_weights_unless_told_otherwise(live: Live) -> None:

@@ -11,18 +11,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox import supervisor
-from sandbox.home import ACCOUNT, Home, State
+from sandbox.home import ACCOUNT, Home
 from sandbox.store import Params
 from tests.sandbox_process.live import FAILS, IMAGE, ROLE, SAYS, Live, Load, at_once
 
 STACK, ENDPOINT, ALARM = "Guarded", "guarded", "guarded-errors"
-
-
-@pytest.fixture(scope="module")
-def live(sandbox: State) -> Iterator[Live]:
-    live = Live(sandbox)
-    yield live
-    live.close()
 
 
 @pytest.fixture
